@@ -1,0 +1,43 @@
+# Everything a machine with git, make and python3 >= 3.11 needs to build, run and check Watchword.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check fix clean
+
+help: ## say what each command does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Watchword needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "Watchword needs Python's venv module (on Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what Watchword stands on into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[server,fastapi,test,dev]'
+	@touch $@
+
+run: $(READY) ## start the authority and the example service; Ctrl-C stops both
+	@$(BIN)/python -m examples.run
+
+demo: $(READY) ## tell the whole story against real processes and print what happened
+	@$(BIN)/python -m examples.story
+
+test: $(READY) ## run all tests
+	@$(BIN)/python -m pytest -n auto
+
+check: $(READY) ## lint, types and the layers of the layout
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: $(READY) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove what was built and installed, but no data
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

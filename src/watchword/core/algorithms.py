@@ -1,0 +1,152 @@
+"""The signature algorithms: one row each (RFC 7518 section 3, RFC 8037, RFC 9864).
+
+Code elsewhere receives a row and never compares names. There is no symmetric row and no "none", so that no mistake
+anywhere can verify a token with public text as its secret.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+PrivateKeyTypes = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PublicKeyTypes = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One signature algorithm.
+
+    ``sign`` and ``verify`` take the key of this algorithm's type; ``verify`` answers True or False and never raises
+    for what a signature holds. ``curve`` is the JWK's ``crv`` where there is one.
+    """
+
+    name: str
+    key_type: str
+    curve: str | None
+    generate: Callable[[], PrivateKeyTypes]
+    sign: Callable[[PrivateKeyTypes, bytes], bytes]
+    verify: Callable[[PublicKeyTypes, bytes, bytes], bool]
+
+
+RSA_DEFAULT_BITS: Final = 3072
+RSA_BITS: Final = range(2048, 8193)
+"""Below 2048 bits RSA is weak (RFC 7518 section 3.3); above 8192 one verification becomes a lever against us."""
+
+# L, the order of the base point (RFC 8032 section 5.1): S must be below it, or one signature has two spellings.
+_ED25519_ORDER: Final = 2**252 + 27742317777372353535851937790883648493
+
+
+def _rsa(name: str, hash_: hashes.HashAlgorithm, scheme: padding.AsymmetricPadding) -> Algorithm:
+    def generate() -> PrivateKeyTypes:
+        return rsa.generate_private_key(65537, RSA_DEFAULT_BITS)
+
+    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+        assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101 - a Key is made with its row, never with another
+        return key.sign(data, scheme, hash_)
+
+    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+        assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101
+        if len(signature) != (key.key_size + 7) // 8:
+            return False
+        try:
+            key.verify(signature, data, scheme, hash_)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(name, "RSA", None, generate, sign, verify)
+
+
+def _ecdsa(name: str, curve: ec.EllipticCurve, jwk_curve: str, hash_: hashes.HashAlgorithm) -> Algorithm:
+    size = (curve.key_size + 7) // 8
+    scheme = ec.ECDSA(hash_)
+
+    def generate() -> PrivateKeyTypes:
+        return ec.generate_private_key(curve)
+
+    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101
+        r, s = decode_dss_signature(key.sign(data, scheme))
+        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+        assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101
+        if len(signature) != 2 * size:
+            return False
+        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+        try:
+            key.verify(encode_dss_signature(r, s), data, scheme)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(name, "EC", jwk_curve, generate, sign, verify)
+
+
+def _ed25519(name: str) -> Algorithm:
+    def generate() -> PrivateKeyTypes:
+        return ed25519.Ed25519PrivateKey.generate()
+
+    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+        assert isinstance(key, ed25519.Ed25519PrivateKey)  # noqa: S101
+        return key.sign(data)
+
+    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+        assert isinstance(key, ed25519.Ed25519PublicKey)  # noqa: S101
+        if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= _ED25519_ORDER:
+            return False
+        try:
+            key.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm(name, "OKP", "Ed25519", generate, sign, verify)
+
+
+def _pss(hash_: hashes.HashAlgorithm) -> padding.PSS:
+    return padding.PSS(padding.MGF1(hash_), hash_.digest_size)  # the salt as long as the hash: RFC 7518 section 3.5
+
+
+_256, _384, _512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            _rsa("RS256", _256, padding.PKCS1v15()),
+            _rsa("RS384", _384, padding.PKCS1v15()),
+            _rsa("RS512", _512, padding.PKCS1v15()),
+            _rsa("PS256", _256, _pss(_256)),
+            _rsa("PS384", _384, _pss(_384)),
+            _rsa("PS512", _512, _pss(_512)),
+            _ecdsa("ES256", ec.SECP256R1(), "P-256", _256),
+            _ecdsa("ES384", ec.SECP384R1(), "P-384", _384),
+            _ecdsa("ES512", ec.SECP521R1(), "P-521", _512),
+            _ed25519("EdDSA"),
+            _ed25519("Ed25519"),
+        )
+    }
+)
+
+
+def algorithm(name: str) -> Algorithm:
+    """The row of that exact name; ``ValueError`` for one that is unknown."""
+    try:
+        return ALGORITHMS[name]
+    except KeyError:
+        raise ValueError(f"unknown algorithm; one of {', '.join(ALGORITHMS)} is needed") from None
+
+
+def default_algorithm(key_type: str, curve: str | None) -> Algorithm:
+    """What a key signs with when nothing else is said: the first row that fits its type and curve."""
+    for row in ALGORITHMS.values():
+        if (row.key_type, row.curve) == (key_type, curve):
+            return row
+    raise ValueError("no signature algorithm for this type of key")

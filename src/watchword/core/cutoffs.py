@@ -1,0 +1,152 @@
+"""Positions and cutoffs: what was minted before what (design: order by positions, not by clocks).
+
+A cutoff says "no token of this scope that was minted before this position stands". One function, `judge`, decides for
+guards and for refreshes alike.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple, Self, final
+
+from watchword import errors
+
+_POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,17})")
+_FOLD_LIMIT = 512  # cutoffs in the delta before it is folded into a new base: bounds the copy that each page costs
+
+
+class Position(NamedTuple):
+    """A place in the authority's log: a number within an epoch, one unbroken history."""
+
+    epoch: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``epoch.number``; ``ValueError`` for anything else."""
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise ValueError("not a position")
+        return cls(match[1], int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.number}"
+
+
+class Scope(StrEnum):
+    """Whom a cutoff concerns."""
+
+    EVERYONE = "everyone"
+    CLIENT = "client"
+    ROLE = "role"
+    USER = "user"
+    SESSION = "session"
+    TOKEN = "token"  # noqa: S105 - a scope's name
+
+
+REASONS: Final[Mapping[str, type[errors.CutOff]]] = MappingProxyType(
+    {
+        refusal.code: refusal
+        for refusal in (
+            errors.CredentialsChanged,
+            errors.UserDisabled,
+            errors.UserDeleted,
+            errors.RolesChanged,
+            errors.SessionEnded,
+            errors.SignedOut,
+            errors.TokenRevoked,
+            errors.ClientRevoked,
+            errors.EverythingExpired,
+        )
+    }
+)
+"""Why a cutoff was made: the code of the refusal that it brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoff:
+    """One entry of the log: tokens of ``scope`` and ``id`` minted before ``number`` are dead, and why."""
+
+    number: int
+    scope: Scope
+    id: str
+    reason: str
+
+    def refusal(self) -> errors.CutOff:
+        """What a token that falls under this cutoff is told; a reason of a newer authority gets the general one."""
+        return REASONS.get(self.reason, errors.CutOff)(f"cut off at {self.number} for {self.scope}: {self.reason}")
+
+
+def judge(number: int, cutoffs: Iterable[Cutoff | None]) -> Cutoff | None:
+    """The one rule: the latest of all cutoffs that apply, against the number at which the token was minted.
+
+    Give every cutoff that applies (None for "no such"); the answer is the cutoff that kills the token, or None.
+    """
+    latest = max((cutoff for cutoff in cutoffs if cutoff is not None), key=lambda cutoff: cutoff.number, default=None)
+    return latest if latest is not None and number < latest.number else None
+
+
+_Key = tuple[Scope, str]
+
+
+@final
+class Cutoffs:
+    """An immutable collection of living cutoffs: the latest for each scope and id.
+
+    Held as a large base that copies share and a small delta, so that a new cutoff costs a copy of the delta only; the
+    two are folded into a new base every few hundred.
+    """
+
+    __slots__ = ("_base", "_delta")
+
+    def __init__(self, cutoffs: Iterable[Cutoff] = ()) -> None:
+        self._base: dict[_Key, Cutoff] = {}
+        self._delta: dict[_Key, Cutoff] = {}
+        _keep_latest(self._base, cutoffs)
+
+    def with_added(self, cutoffs: Iterable[Cutoff], floor: int) -> "Cutoffs":
+        """A new collection with these added; what the floor makes needless goes at the next fold."""
+        added = Cutoffs()
+        added._base = self._base
+        added._delta = dict(self._delta)
+        _keep_latest(added._delta, cutoffs)
+        if len(added._delta) <= _FOLD_LIMIT:
+            return added
+        folded = dict(added._base)
+        _keep_latest(folded, added._delta.values())
+        added._base = {key: cutoff for key, cutoff in folded.items() if cutoff.number > floor}
+        added._delta = {}
+        return added
+
+    def applying(
+        self, *, client: str, roles: Iterable[str], subject: str, session: str, token: str
+    ) -> Iterator[Cutoff]:
+        """Every cutoff that concerns a token with these facts; an empty text stands for a fact that it lacks."""
+        for key in (
+            (Scope.EVERYONE, ""),
+            (Scope.CLIENT, client),
+            (Scope.USER, subject),
+            (Scope.SESSION, session),
+            (Scope.TOKEN, token),
+            *((Scope.ROLE, role) for role in roles),
+        ):
+            for part in (self._base, self._delta):
+                cutoff = part.get(key)
+                if cutoff is not None:
+                    yield cutoff
+
+    def __iter__(self) -> Iterator[Cutoff]:
+        return iter((self._base | self._delta).values())
+
+    def __len__(self) -> int:
+        return len(self._base.keys() | self._delta.keys())
+
+
+def _keep_latest(target: dict[_Key, Cutoff], cutoffs: Iterable[Cutoff]) -> None:
+    for cutoff in cutoffs:
+        key = (cutoff.scope, cutoff.id)
+        known = target.get(key)
+        if known is None or known.number < cutoff.number:
+            target[key] = cutoff

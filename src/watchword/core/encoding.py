@@ -1,0 +1,118 @@
+"""Strict base64url (RFC 7515 section 2) and strict JSON (RFC 8259, I-JSON's rules of RFC 7493).
+
+Whatever has two readings is refused, for tokens and for request bodies alike: a second reading is how one check is
+made to see something else than the next.
+"""
+
+import binascii
+import json
+import math
+import re
+from typing import Final
+
+MAX_DEPTH: Final = 32
+"""How deep JSON may nest. Nothing that we read needs a quarter of it; parsers elsewhere fall at a few hundred."""
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+# The last character of a segment carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any
+# other would let one signature have several texts (RFC 4648 section 3.5).
+_LAST_CHARACTERS = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+class NotStrict(ValueError):
+    """The text is not base64url or not JSON by our rules; the message never quotes the input."""
+
+
+def b64url_encode(data: bytes) -> str:
+    """Encode without padding."""
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_").decode()
+
+
+def b64url_decode(text: bytes) -> bytes:
+    """Decode the canonical, unpadded spelling and nothing else; raise `NotStrict`."""
+    if not _BASE64URL.fullmatch(text):
+        raise NotStrict("a character outside the base64url alphabet")
+    rest = len(text) % 4
+    if rest == 1:
+        raise NotStrict("an impossible base64url length")
+    last = _LAST_CHARACTERS[rest]
+    if last is not None and text[-1] not in last:
+        raise NotStrict("base64url with stray bits at its end")
+    return binascii.a2b_base64(text.translate(_TO_STANDARD) + b"=="[: -rest % 4])
+
+
+def json_decode(data: bytes) -> object:
+    """Decode JSON; raise `NotStrict` for what has two readings.
+
+    Refused beside plain syntax errors: bytes that are not UTF-8, a byte order mark, repeated members, lone surrogates,
+    NaN and infinities (a number too large for a float among them), and nesting deeper than `MAX_DEPTH`.
+    """
+    _check_depth(data)
+    try:
+        value: object = _decoder.decode(data.decode("utf-8"))
+    except NotStrict:
+        raise
+    except UnicodeDecodeError:
+        raise NotStrict("bytes that are not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise NotStrict("not JSON") from None
+    if b"\\u" in data:
+        _check_surrogates(value)
+    return value
+
+
+def json_object(data: bytes) -> dict[str, object]:
+    """Decode JSON by the rules of `json_decode` and insist on an object."""
+    value = json_decode(data)
+    if not isinstance(value, dict):
+        raise NotStrict("not a JSON object")
+    return value
+
+
+def json_encode(value: object) -> bytes:
+    """Encode compactly, members in the order given; raise ``ValueError`` or ``TypeError`` for what JSON lacks."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _check_depth(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        sign = match.group()
+        if sign in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise NotStrict(f"JSON nested deeper than {MAX_DEPTH}")
+        elif sign in (b"]", b"}"):
+            depth -= 1
+
+
+def _check_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotStrict("a lone surrogate") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotStrict("a repeated member")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotStrict("a number out of range")
+    return number
+
+
+def _no_constant(_: str) -> object:
+    raise NotStrict("NaN or Infinity")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

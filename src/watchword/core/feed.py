@@ -1,0 +1,175 @@
+"""The feed: pages of the authority's log, and what a guard knows once they are folded.
+
+`Page` is the wire form. `fold` takes what is known and one page to what is known then; it insists on one unbroken
+history, so that a page that is lost, repeated or from elsewhere can never pass for news.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from watchword import errors
+from watchword.core.cutoffs import Cutoff, Cutoffs, Position, Scope, judge
+from watchword.core.encoding import NotStrict, json_decode
+from watchword.core.keys import PublicKey
+from watchword.core.keyset import KeySet
+
+KEYS: Final = "keys"
+"""The scope of an entry that changed the signing keys; it is no cutoff."""
+
+KeyState = Literal["next", "current", "retiring", "withdrawn"]
+
+
+class FeedError(ValueError):
+    """A page that cannot be read, or that does not continue what is known: ask for a snapshot."""
+
+
+class PageEntry(msgspec.Struct, frozen=True):
+    """One entry of the log: a cutoff, or (scope ``keys``) a change of the signing keys."""
+
+    number: int
+    scope: str
+    id: str
+    reason: str
+
+
+class PageKey(msgspec.Struct, frozen=True):
+    """One signing key and its state; a withdrawn key is a name without a JWK."""
+
+    kid: str
+    state: KeyState
+    jwk: dict[str, Any] | None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What the authority answers to "what came after this cursor?".
+
+    ``after`` is the number that the page continues from, or None for a snapshot, whose entries are all the living
+    cutoffs. ``number`` is how far the page brings its reader and ``head`` how far the log had come when the database
+    was read. ``keys`` are all keys, or None where they have not changed since ``after``. ``cursor`` is opaque.
+    """
+
+    issuer: str
+    instance: str
+    epoch: str
+    after: int | None
+    number: int
+    head: int
+    floor: int
+    entries: list[PageEntry]
+    keys: list[PageKey] | None
+    cursor: str
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Page":
+        """Read a page strictly; `FeedError` for anything else."""
+        try:
+            return msgspec.convert(json_decode(data), cls)
+        except (NotStrict, msgspec.ValidationError) as why:
+            raise FeedError(f"not a page of a feed: {why}") from None
+
+    def encode(self) -> bytes:
+        """The page as JSON."""
+        return msgspec.json.encode(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a guard knows at one moment: an immutable value, swapped whole."""
+
+    instance: str
+    epoch: str
+    number: int
+    head: int
+    floor: int
+    keys: KeySet
+    cutoffs: Cutoffs
+    cursor: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether this reaches the head that the authority's database had; only then does it date anything."""
+        return self.number == self.head
+
+    def judge(
+        self, position: Position | None, *, client: str, roles: Iterable[str], subject: str, session: str, token: str
+    ) -> errors.Refused | None:
+        """Hold a verified token's facts against floor and cutoffs: its refusal, or None if it stands.
+
+        An empty text stands for a fact that the token lacks.
+        """
+        if position is None:
+            return errors.InvalidClaim("the claim wwd_pos is missing")
+        if position.epoch != self.epoch:
+            return errors.FormerEpoch("minted in another epoch")
+        if position.number < self.floor:
+            return errors.BelowFloor(f"minted at {position.number}, the floor is {self.floor}")
+        applying = self.cutoffs.applying(client=client, roles=roles, subject=subject, session=session, token=token)
+        cutoff = judge(position.number, applying)
+        return None if cutoff is None else cutoff.refusal()
+
+
+def fold(known: Knowledge | None, page: Page) -> Knowledge:
+    """What is known once a page is taken in; `FeedError` for a page that does not continue what is known."""
+    if page.number > page.head or page.floor > page.head:
+        raise FeedError("the page reaches beyond its own head")
+    return _begin(known, page) if page.after is None else _continue(known, page)
+
+
+def _begin(known: Knowledge | None, page: Page) -> Knowledge:
+    if page.keys is None:
+        raise FeedError("a snapshot without keys")
+    if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch) and page.head < known.number:
+        raise FeedError("a snapshot behind what is known")
+    return Knowledge(
+        page.instance,
+        page.epoch,
+        page.number,
+        page.head,
+        page.floor,
+        _keys(page.keys),
+        Cutoffs(_cutoffs(page)),
+        page.cursor,
+    )
+
+
+def _continue(known: Knowledge | None, page: Page) -> Knowledge:
+    if known is None or (known.instance, known.epoch, known.number) != (page.instance, page.epoch, page.after):
+        raise FeedError("the page continues from elsewhere")
+    if page.floor < known.floor or page.head < known.head:
+        raise FeedError("the page is behind what is known")
+    if [entry.number for entry in page.entries] != list(range(known.number + 1, page.number + 1)):
+        raise FeedError("the page has a gap")
+    cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
+    keys = known.keys if page.keys is None else _keys(page.keys)
+    return Knowledge(page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor)
+
+
+def _cutoffs(page: Page) -> Iterable[Cutoff]:
+    for entry in page.entries:
+        if entry.scope == KEYS:
+            continue
+        try:
+            scope = Scope(entry.scope)
+        except ValueError:
+            raise FeedError("a cutoff of a scope that is not known here: this guard is too old") from None
+        yield Cutoff(entry.number, scope, entry.id, entry.reason)
+
+
+def _keys(members: list[PageKey]) -> KeySet:
+    usable: list[PublicKey] = []
+    for member in members:
+        if member.jwk is None:
+            continue
+        try:
+            key = PublicKey.from_jwk(member.jwk)
+        except ValueError:
+            continue  # an algorithm newer than this guard: its tokens are refused, the other keys serve on
+        if key.kid == member.kid:
+            usable.append(key)
+    try:
+        return KeySet(usable, withdrawn=(member.kid for member in members if member.state == "withdrawn"))
+    except ValueError as why:
+        raise FeedError(str(why)) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
@@ -129,7 +129,7 @@ class Verifier:
             raise errors.LifetimeTooLong(f"lives longer than {self._max_lifetime:.0f} s")
         if claims.cnf is not UNSET:
             raise errors.TokenBound("cnf is present")
-        not_before = claims.iat if claims.nbf is UNSET else max(claims.iat, claims.nbf)
+        not_before = claims.iat if isinstance(claims.nbf, UnsetType) else max(claims.iat, claims.nbf)
         if not_before > now + self._leeway:
             raise errors.NotYetValid("iat or nbf lies in the future")
         if now >= claims.exp + self._leeway:

@@ -1,0 +1,1 @@
+"""Web frameworks: one file each; a file knows no other."""

@@ -18,7 +18,9 @@ _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 # The last character of a segment carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any
 # other would let one signature have several texts (RFC 4648 section 3.5).
 _LAST_CHARACTERS = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+# The quantifiers are possessive and the closing quote is optional, so that an unclosed string ends the scan: with
+# backtracking, a segment of escaped quotes costs seconds.
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class NotStrict(ValueError):
@@ -73,7 +75,10 @@ def json_object(data: bytes) -> dict[str, object]:
 
 def json_encode(value: object) -> bytes:
     """Encode compactly, members in the order given; raise ``ValueError`` or ``TypeError`` for what JSON lacks."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise ValueError("nested too deep for JSON") from None
 
 
 def _check_depth(data: bytes) -> None:

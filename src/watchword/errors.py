@@ -7,7 +7,7 @@ in an answer; ``detail`` is for the audit log of whoever runs the service.
 
 from typing import ClassVar
 
-_DETAIL_LIMIT = 180
+_DETAIL_LIMIT = 160  # with the longest code, the text stays under 200 characters
 
 
 class Refused(Exception):

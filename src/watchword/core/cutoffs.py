@@ -138,7 +138,9 @@ class Cutoffs:
                     yield cutoff
 
     def __iter__(self) -> Iterator[Cutoff]:
-        return iter((self._base | self._delta).values())
+        latest = dict(self._base)
+        _keep_latest(latest, self._delta.values())
+        return iter(latest.values())
 
     def __len__(self) -> int:
         return len(self._base.keys() | self._delta.keys())

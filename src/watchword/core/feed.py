@@ -6,7 +6,7 @@ history, so that a page that is lost, repeated or from elsewhere can never pass 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ KEYS: Final = "keys"
 """The scope of an entry that changed the signing keys; it is no cutoff."""
 
 KeyState = Literal["next", "current", "retiring", "withdrawn"]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]  # as many digits as a position may have
 
 
 class FeedError(ValueError):
@@ -29,7 +30,7 @@ class FeedError(ValueError):
 class PageEntry(msgspec.Struct, frozen=True):
     """One entry of the log: a cutoff, or (scope ``keys``) a change of the signing keys."""
 
-    number: int
+    number: Number
     scope: str
     id: str
     reason: str
@@ -54,10 +55,10 @@ class Page(msgspec.Struct, frozen=True):
     issuer: str
     instance: str
     epoch: str
-    after: int | None
-    number: int
-    head: int
-    floor: int
+    after: Number | None
+    number: Number
+    head: Number
+    floor: Number
     entries: list[PageEntry]
     keys: list[PageKey] | None
     cursor: str
@@ -67,8 +68,10 @@ class Page(msgspec.Struct, frozen=True):
         """Read a page strictly; `FeedError` for anything else."""
         try:
             return msgspec.convert(json_decode(data), cls)
-        except (NotStrict, msgspec.ValidationError) as why:
+        except NotStrict as why:
             raise FeedError(f"not a page of a feed: {why}") from None
+        except msgspec.ValidationError:  # its text can quote the page, without a limit
+            raise FeedError("not a page of a feed: a member is missing or not of the right type") from None
 
     def encode(self) -> bytes:
         """The page as JSON."""
@@ -121,8 +124,10 @@ def fold(known: Knowledge | None, page: Page) -> Knowledge:
 def _begin(known: Knowledge | None, page: Page) -> Knowledge:
     if page.keys is None:
         raise FeedError("a snapshot without keys")
-    if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch) and page.head < known.number:
-        raise FeedError("a snapshot behind what is known")
+    if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch):
+        _check_forward(known, page)
+    if any(entry.number > page.number for entry in page.entries):
+        raise FeedError("a snapshot with entries beyond its number")
     return Knowledge(
         page.instance,
         page.epoch,
@@ -138,13 +143,18 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
 def _continue(known: Knowledge | None, page: Page) -> Knowledge:
     if known is None or (known.instance, known.epoch, known.number) != (page.instance, page.epoch, page.after):
         raise FeedError("the page continues from elsewhere")
-    if page.floor < known.floor or page.head < known.head:
-        raise FeedError("the page is behind what is known")
+    _check_forward(known, page)
     if [entry.number for entry in page.entries] != list(range(known.number + 1, page.number + 1)):
         raise FeedError("the page has a gap")
     cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
     keys = known.keys if page.keys is None else _keys(page.keys)
     return Knowledge(page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor)
+
+
+def _check_forward(known: Knowledge, page: Page) -> None:
+    """Within one history nothing goes back, or a cutoff that was in force would be forgotten for a while."""
+    if page.number < known.number or page.head < known.head or page.floor < known.floor:
+        raise FeedError("the page is behind what is known")
 
 
 def _cutoffs(page: Page) -> Iterable[Cutoff]:
@@ -155,13 +165,15 @@ def _cutoffs(page: Page) -> Iterable[Cutoff]:
             scope = Scope(entry.scope)
         except ValueError:
             raise FeedError("a cutoff of a scope that is not known here: this guard is too old") from None
+        if (scope is Scope.EVERYONE) is not (entry.id == ""):
+            raise FeedError("a cutoff for everyone that names somebody, or another that names nobody")
         yield Cutoff(entry.number, scope, entry.id, entry.reason)
 
 
 def _keys(members: list[PageKey]) -> KeySet:
     usable: list[PublicKey] = []
     for member in members:
-        if member.jwk is None:
+        if member.jwk is None or member.state == "withdrawn":
             continue
         try:
             key = PublicKey.from_jwk(member.jwk)

@@ -16,12 +16,12 @@ class KeySet:
     __slots__ = ("_keys", "withdrawn")
 
     def __init__(self, keys: Iterable[PublicKey] = (), *, withdrawn: Iterable[str] = ()) -> None:
-        """``ValueError`` if two keys share a ``kid``."""
+        """``ValueError`` if two keys share a ``kid``, or one was withdrawn."""
         self._keys: dict[str, PublicKey] = {}
         self.withdrawn = frozenset(withdrawn)
         for key in keys:
-            if key.kid in self._keys:
-                raise ValueError("two keys of one kid")
+            if key.kid in self._keys or key.kid in self.withdrawn:
+                raise ValueError("two keys of one kid, or a key that was withdrawn")
             self._keys[key.kid] = key
 
     @classmethod

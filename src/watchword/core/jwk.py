@@ -17,17 +17,31 @@ from watchword.core.algorithms import (
 )
 from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode, json_encode
 
-PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
+PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "priv"})
 _EC_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
     "P-256": ec.SECP256R1(),
     "P-384": ec.SECP384R1(),
     "P-521": ec.SECP521R1(),
 }
 _RSA_EXPONENTS: Final = range(65537, 2**32, 2)
+
 _P25519: Final = 2**255 - 19
+_D25519: Final = -121665 * pow(121666, -1, _P25519) % _P25519
 _ORDER_8 = 55188659117513257062467267217118295137698188065244968500265048394206261417927
 # The y coordinates of the eight points of small order: under such a key anybody can make signatures that verify.
 _SMALL_ORDER: Final = frozenset({0, 1, _P25519 - 1, _ORDER_8, _P25519 - _ORDER_8})
+
+
+def _powers_of_65537(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime - 1))
+
+
+# A flawed smart-card library made every prime of the form k*M + 65537^a mod M, M a product of the first primes; so the
+# modulus is a power of 65537 modulo each of them, and can be factored (CVE-2017-15361, "ROCA"). Where 65537 generates
+# few residues the fingerprint tells; a good key has it once in 2^27.
+_ROCA: Final = {
+    p: _powers_of_65537(p) for p in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+}
 
 
 def public_to_jwk(key: PublicKeyTypes) -> dict[str, str]:
@@ -77,6 +91,8 @@ def public_from_jwk(jwk: Mapping[str, object]) -> tuple[Algorithm, PublicKeyType
 
 def private_from_jwk(jwk: Mapping[str, object]) -> tuple[Algorithm, PrivateKeyTypes]:
     """Read and check a private signature key; ``ValueError`` for anything else."""
+    if "oth" in jwk:
+        raise ValueError("an RSA key of more than two primes (oth)")
     _check_purpose(jwk, "sign")
     public = _reader(jwk)(jwk)
     row = checked_algorithm(public, jwk.get("alg"))
@@ -108,6 +124,8 @@ def checked_algorithm(key: PublicKeyTypes, name: object = None) -> Algorithm:
 
 
 def _check_purpose(jwk: Mapping[str, object], operation: str) -> None:
+    if not isinstance(jwk.get("alg", ""), str):
+        raise ValueError("the member alg is no text")
     if jwk.get("use", "sig") != "sig":
         raise ValueError("the key is not for signatures (use)")
     if "key_ops" in jwk:
@@ -122,12 +140,17 @@ def _check_rsa(key: rsa.RSAPublicKey) -> None:
         raise ValueError(f"RSA keys have {RSA_BITS[0]} to {RSA_BITS[-1]} bits here, not {key.key_size}")
     if numbers.n % 2 == 0 or numbers.e not in _RSA_EXPONENTS:
         raise ValueError("an even RSA modulus, or an RSA exponent other than an odd 65537 to 2^32")
+    if all(numbers.n % prime in powers for prime, powers in _ROCA.items()):
+        raise ValueError("an RSA key with the fingerprint of a flawed generator (CVE-2017-15361)")
 
 
 def _check_ed25519(key: ed25519.Ed25519PublicKey) -> None:
     y = int.from_bytes(key.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & (2**255 - 1)
     if y >= _P25519 or y in _SMALL_ORDER:
         raise ValueError("an Ed25519 key of small order or in a spelling that is not canonical")
+    u, v = y * y - 1, _D25519 * y * y + 1  # x^2 = u / v has a root if u * v is a square (RFC 8032 section 5.1.3)
+    if pow(u * v, (_P25519 - 1) // 2, _P25519) != 1:
+        raise ValueError("an Ed25519 key that is no point of the curve")
 
 
 def _reader(jwk: Mapping[str, object]) -> Callable[[Mapping[str, object]], PublicKeyTypes]:

@@ -1,7 +1,7 @@
 """Signing keys and what verifies them: one key, one algorithm, one name (``kid``)."""
 
 from collections.abc import Mapping
-from typing import Self, final
+from typing import Final, Self, final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from watchword.core import jwk as jwks
 from watchword.core.algorithms import RSA_BITS, Algorithm, PrivateKeyTypes, PublicKeyTypes, algorithm
+
+_MAX_KID: Final = 255  # characters
 
 
 @final
@@ -19,6 +21,8 @@ class PublicKey:
 
     def __init__(self, key: PublicKeyTypes, algorithm_name: str | None = None, kid: str | None = None) -> None:
         """``kid`` is the RFC 7638 thumbprint unless another name is given. ``ValueError`` for a key that is unfit."""
+        if kid is not None and not 0 < len(kid) <= _MAX_KID:
+            raise ValueError(f"the kid is no text of 1 to {_MAX_KID} characters")
         self._algorithm = jwks.checked_algorithm(key, algorithm_name)
         self._key = key
         self.kid = kid if kid is not None else jwks.thumbprint(key)
@@ -49,7 +53,7 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, pem: str | bytes, algorithm_name: str | None = None, kid: str | None = None) -> Self:
-        """Read a PEM public key (SubjectPublicKeyInfo); ``ValueError`` for anything else."""
+        """Read a PEM public key (SubjectPublicKeyInfo, or PKCS 1); ``ValueError`` for anything else."""
         try:
             key = serialization.load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
         except (ValueError, UnsupportedAlgorithm):
@@ -152,7 +156,9 @@ class Key:
 
 
 def _kid(document: Mapping[str, object]) -> str | None:
-    kid = document.get("kid")
-    if kid is not None and (not isinstance(kid, str) or not 0 < len(kid) <= 255):
-        raise ValueError("the kid is no text of 1 to 255 characters")
+    if "kid" not in document:
+        return None
+    kid = document["kid"]
+    if not isinstance(kid, str):
+        raise ValueError("the kid is no text")
     return kid

@@ -1,6 +1,7 @@
 """Mint and verify compact JWS tokens (RFC 7515, RFC 7519, RFC 9068, RFC 8725)."""
 
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -32,6 +33,7 @@ MAX_TOKEN_BYTES: Final = 64 * 1024
 MAX_DATA_BYTES: Final = 4 * 1024
 MAX_LEEWAY: Final = timedelta(seconds=60)
 _EXCUSABLE: Final = frozenset({"client_id", "jti"})
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
 
 
 @final
@@ -97,12 +99,12 @@ class Verifier:
     def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | None) -> tuple[str, dict[str, Any]]:
         data = _token_bytes(token, self._max_bytes)
         signed, header_text, payload_text, signature_text = _split(data)
-        header = _json_segment(header_text)
+        header, body, signature = _json_segment(header_text), _segment(payload_text), _segment(signature_text)
         key = self._key(header, self.keys if keys is None else keys)
-        if not key.verify(_segment(signature_text), signed):
+        if not key.verify(signature, signed):
             raise errors.BadSignature("the signature does not match")
         _check_type(header, kind)
-        return data.decode(), _json_segment(payload_text)
+        return data.decode(), _json(body)
 
     def _key(self, header: Mapping[str, Any], keys: KeySet) -> PublicKey:
         name, kid = header.get("alg"), header.get("kid")
@@ -190,6 +192,8 @@ class Issuer:
         payload = self._common(subject, audience, client, position, lifetime, issued_at, token_id)
         payload["roles"] = sorted(_texts(roles))
         if scopes := sorted(_texts(scope)):
+            if not all(_SCOPE.fullmatch(name) for name in scopes):
+                raise ValueError("a scope is printable ASCII without spaces, quotes and back slashes")
             payload["scope"] = " ".join(scopes)
         if session is not None:
             payload["sid"] = session
@@ -240,12 +244,13 @@ class Issuer:
         return payload
 
     def _signed(self, payload: dict[str, object], kind: str, shape: type[Claims]) -> str:
-        try:
-            read_claims(payload, shape, frozenset())  # what we would refuse, we do not mint
+        body = json_encode(payload)
+        try:  # what we would refuse, we do not mint; so the text is read, not the values that it was made from
+            read_claims(json_object(body), shape, frozenset())
         except errors.InvalidClaim as invalid:
             raise ValueError(invalid.detail) from None
         header = {"alg": self._key.algorithm, "kid": self._key.kid, "typ": kind}
-        signed = f"{b64url_encode(json_encode(header))}.{b64url_encode(json_encode(payload))}"
+        signed = f"{b64url_encode(json_encode(header))}.{b64url_encode(body)}"
         token = f"{signed}.{b64url_encode(self._key.sign(signed.encode()))}"
         if len(token) > MAX_TOKEN_BYTES:
             raise ValueError(f"the token is over {MAX_TOKEN_BYTES} bytes")
@@ -287,8 +292,12 @@ def _segment(text: bytes) -> bytes:
 
 
 def _json_segment(text: bytes) -> dict[str, Any]:
+    return _json(_segment(text))
+
+
+def _json(data: bytes) -> dict[str, Any]:
     try:
-        return json_object(b64url_decode(text))
+        return json_object(data)
     except NotStrict as why:
         raise errors.Malformed(str(why)) from None
 

@@ -123,6 +123,9 @@ class Caller:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Caller does not change")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("a Caller does not change")
+
     @classmethod
     def _verified(cls, claims: AccessClaims, payload: dict[str, Any], token: str) -> "Caller":
         return cls._made(claims, MappingProxyType(payload), token, frozenset(claims.roles), frozenset(), None)

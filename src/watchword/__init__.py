@@ -6,15 +6,27 @@ from watchword.core.keys import Key, PublicKey
 from watchword.core.keyset import KeySet
 from watchword.core.tokens import Issuer, Verifier
 from watchword.errors import Refused
+from watchword.guard.guard import Guard
+from watchword.guard.policy import Policy
+from watchword.guard.rules import Rule, anyone, owner, permission, role, scope, signed_in
 
 __all__ = [
     "Caller",
     "Data",
+    "Guard",
     "Issuer",
     "Key",
     "KeySet",
+    "Policy",
     "Position",
     "PublicKey",
     "Refused",
+    "Rule",
     "Verifier",
+    "anyone",
+    "owner",
+    "permission",
+    "role",
+    "scope",
+    "signed_in",
 ]

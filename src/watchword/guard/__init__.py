@@ -1,0 +1,1 @@
+"""The guard: protects a service with tokens, a policy and what the authority's feed says."""

@@ -1,0 +1,246 @@
+"""The guard: the checks of every request, in their order, on what is known in this process."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol, TypeVar, final
+
+from watchword import errors
+from watchword.core.claims import Caller, Data
+from watchword.core.keys import PublicKey
+from watchword.core.keyset import KeySet
+from watchword.core.tokens import Verifier
+from watchword.errors import Refused
+from watchword.guard.asgi import App, Wall
+from watchword.guard.bearer import bearer_token
+from watchword.guard.decisions import Decision
+from watchword.guard.follower import Follower
+from watchword.guard.grants import Grants
+from watchword.guard.policy import Policy
+from watchword.guard.rules import Rule, anyone
+from watchword.guard.source import FixedKeys, Known, Source
+from watchword.transport import Address, Credentials
+
+START_TIME: Final = 5.0
+"""Seconds that a starting service waits for the first snapshot; then it starts closed."""
+
+
+_Verified = TypeVar("_Verified", Caller, Data)
+_VerifiedOut = TypeVar("_VerifiedOut", Caller, Data, covariant=True)
+
+
+class _Verify(Protocol[_VerifiedOut]):
+    def __call__(self, token: str, *, keys: KeySet) -> _VerifiedOut: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a guard knows, for an operator.
+
+    ``fresh`` is whether requests are decided at all. ``staleness`` is in seconds; it, position and epoch are None
+    before the first snapshot. ``keys`` are names.
+    """
+
+    fresh: bool
+    position: int | None
+    epoch: str | None
+    staleness: float | None
+    cutoffs: int
+    keys: list[str]
+    last_error: str | None
+
+
+@final
+class Guard:
+    """Protects a service: verifies callers, and holds policies against them, without I/O on the way of a request.
+
+    ``issuer`` and ``audience`` name the authority and this service as tokens must name them. ``roles`` maps a role to
+    its permissions here (``orders:*`` grants all that begin so), ``inherits`` a role to those it includes.
+
+    Keys and cutoffs come from the authority's feed at ``feed``, by default the issuer's own URL; or from ``source``;
+    or are fixed by ``keys``, and then nothing can be revoked. ``client_id`` and ``client_secret`` identify this
+    service to the feed, by default from ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
+
+    No decision rests on knowledge older than ``max_staleness``. ``leeway`` and ``max_lifetime`` are the verifier's,
+    ``clock`` gives seconds since 1970. Construction does no I/O; ``ValueError`` for what cannot be meant.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        audience: str,
+        roles: Mapping[str, Iterable[str]] | None = None,
+        inherits: Mapping[str, Iterable[str]] | None = None,
+        feed: str | None = None,
+        source: Source | None = None,
+        keys: KeySet | PublicKey | Iterable[PublicKey] | None = None,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        max_staleness: timedelta = timedelta(seconds=30),
+        leeway: timedelta = timedelta(seconds=2),
+        max_lifetime: timedelta = timedelta(hours=1),
+        unsafely_allow_plain_http: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if sum(given is not None for given in (feed, source, keys)) > 1:
+            raise ValueError("feed, source and keys exclude one another")
+        if max_staleness <= timedelta():
+            raise ValueError("max_staleness is more than 0 seconds")
+        if (client_id is None) != (client_secret is None):
+            raise ValueError("client_id and client_secret belong together: one of them is missing")
+        self.issuer = issuer
+        self.audience = audience
+        self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
+        self._grants = Grants(roles or {}, inherits or {})
+        self._max_staleness = max_staleness.total_seconds()
+        self._begun = False
+        if source is not None:
+            self._source: Source = source
+        elif keys is not None:
+            self._source = FixedKeys(keys)
+        else:
+            self._source = Follower(
+                issuer,
+                Address.parse(issuer if feed is None else feed, plain_http_anywhere=unsafely_allow_plain_http),
+                max_staleness=max_staleness,
+                credentials=lambda: Credentials.given_or_from_environment(client_id, client_secret),
+            )
+
+    # -- Decisions
+
+    def decide(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller | None:
+        """Decide about one request: its caller, or None where the rule is `anyone`; raise `Refused` otherwise.
+
+        ``authorization`` holds the values of all its ``Authorization`` fields, ``rule`` is the policy's for it (None
+        for no row), and ``decision`` is told, which writes the audit line.
+        """
+        with _audited(decision, rule):
+            if rule is anyone:
+                return None
+            decision.token = bearer_token(authorization)
+            caller = self._caller(decision.token, decision)
+            refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
+            if refusal is not None:
+                raise refusal
+            return caller
+
+    def verify(self, token: str) -> Caller:
+        """Everything but a rule, for a token that came by another way than HTTP; raise `Refused`."""
+        decision = Decision("verify", "-")
+        decision.token = token
+        with _audited(decision, None):
+            return self._caller(token, decision)
+
+    def data(self, token: str) -> Data:
+        """Verify a data token that another client sent to this service, cutoffs included; raise `Refused`."""
+        decision = Decision("data", "-")
+        decision.token = token
+        with _audited(decision, None):
+            return self._checked(token, self._verifier.verify_data, decision)
+
+    def _caller(self, token: str, decision: Decision) -> Caller:
+        caller = self._checked(token, self._verifier.verify, decision)
+        roles = self._grants.roles(caller.roles)
+        caller = caller._granted(roles, self._grants.permissions(roles), decision.note)
+        decision.who = caller
+        return caller
+
+    def _checked(self, token: str, verify: "_Verify[_Verified]", decision: Decision) -> _Verified:
+        """The checks between a token's presence and the rule, on one reading of what is known."""
+        if not self._begun:
+            self.start()
+        known = self._source.known()
+        if known is None:
+            raise errors.NotReady(self._source.last_error or "nothing is known yet")
+        try:
+            verified = verify(token, keys=known.knowledge.keys)
+            decision.who = verified
+            self._judge(verified, known)
+        except (errors.UnknownKey, errors.FormerEpoch):
+            self._check_age(known)  # what newer knowledge could turn into an acceptance is no verdict while this is old
+            raise
+        self._check_age(known)
+        return verified
+
+    def _judge(self, verified: Caller | Data, known: Known) -> None:
+        position, knowledge = verified.position, known.knowledge
+        if position is not None and (position.epoch != knowledge.epoch or position.number > knowledge.number):
+            self._source.wake()
+        person = verified if isinstance(verified, Caller) else None
+        refusal = knowledge.judge(
+            position,
+            client=verified.client or "",
+            roles=person.roles if person else (),
+            subject=person.subject if person else verified.client or "",
+            session=(person and person.session) or "",
+            token=verified.token_id or "",
+        )
+        if refusal is not None:
+            raise refusal
+
+    def _check_age(self, known: Known) -> None:
+        age = self._source.clock() - known.as_of  # the clock comes last: a pause before this line counts
+        if age > self._max_staleness:
+            raise errors.Stale(f"known as of {age:.1f} s ago") from None
+
+    # -- Life
+
+    def asgi(self, app: App, policy: Policy) -> App:
+        """The app behind a wall: no request reaches it but those that the policy lets through."""
+        return Wall(app, self, policy)
+
+    def start(self) -> None:
+        """Begin to follow the authority; the first decision does it too, for whoever forgot."""
+        self._begun = True
+        self._source.start()
+
+    def stop(self) -> None:
+        """End following. Decisions go on, on what is known, until it is too old."""
+        self._source.stop()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 - frameworks give their app
+        """For a framework's ``lifespan``: start, wait a little for the first snapshot, and stop at the end.
+
+        A service whose authority is down starts closed: it answers 503 until the first snapshot.
+        """
+        self.start()
+        try:
+            await asyncio.to_thread(self._source.wait, START_TIME)
+            yield
+        finally:
+            await asyncio.to_thread(self.stop)
+
+    def status(self) -> Status:
+        """What is known at this moment."""
+        known, last_error = self._source.known(), self._source.last_error
+        if known is None:
+            return Status(False, None, None, None, 0, [], last_error)
+        knowledge, staleness = known.knowledge, max(0.0, self._source.clock() - known.as_of)
+        return Status(
+            fresh=staleness <= self._max_staleness,
+            position=knowledge.number,
+            epoch=knowledge.epoch,
+            staleness=staleness,
+            cutoffs=len(knowledge.cutoffs),
+            keys=[key.kid for key in knowledge.keys],
+            last_error=last_error,
+        )
+
+    def __repr__(self) -> str:
+        return f"Guard({self.issuer!r}, audience={self.audience!r})"
+
+
+@contextmanager
+def _audited(decision: Decision, rule: Rule | None) -> Iterator[None]:
+    """Whatever is decided inside gets its line in the audit log."""
+    try:
+        yield
+    except Refused as refusal:
+        decision.decided(rule, refusal)
+        raise
+    decision.decided(rule, None)

@@ -1,0 +1,142 @@
+"""Rules: what a caller must be or have, as values that combine with ``&`` and ``|``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+from watchword.core.claims import Caller
+from watchword.errors import NotPermitted, Refused
+
+
+class Rule(ABC):
+    """What a caller must be or have. ``str(rule)`` is its text for the audit log of whoever runs the service."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def missing(self, caller: Caller) -> tuple[str, ...]:
+        """What this caller lacks, in words that may be told to anybody; empty if the rule is satisfied."""
+
+    def refusal(self, caller: Caller) -> Refused | None:
+        """None if the caller satisfies the rule, else a `NotPermitted` that names what is missing."""
+        missing = self.missing(caller)
+        if not missing:
+            return None
+        refusal = NotPermitted(f"the rule is: {self}", missing=list(missing))
+        refusal.sentence = f"This needs {' and '.join(missing)}."
+        return refusal
+
+    def __and__(self, other: "Rule") -> "Rule":
+        return _All(_parts(_All, self) + _parts(_All, other))
+
+    def __or__(self, other: "Rule") -> "Rule":
+        return _Any(_parts(_Any, self) + _parts(_Any, other))
+
+    def __bool__(self) -> NoReturn:
+        # `a and b` would be b alone, and `a or b` a alone: half a rule that type-checks.
+        raise TypeError("combine rules with & and |, not with 'and', 'or' and 'not'")
+
+
+@dataclass(frozen=True, slots=True)
+class _Has(Rule):
+    """One thing that a caller has or lacks; ``public`` is its name in answers."""
+
+    text: str
+    public: str
+    test: Callable[[Caller], bool] = field(compare=False, repr=False)
+
+    def missing(self, caller: Caller) -> tuple[str, ...]:
+        return () if self.test(caller) else (self.public,)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _All(Rule):
+    parts: tuple[Rule, ...]
+
+    def missing(self, caller: Caller) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.missing(caller)))
+
+    def __str__(self) -> str:
+        return " and ".join(f"({part})" if isinstance(part, _Any) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Any(Rule):
+    parts: tuple[Rule, ...]
+
+    def missing(self, caller: Caller) -> tuple[str, ...]:
+        lacking = [part.missing(caller) for part in self.parts]
+        if not all(lacking):
+            return ()
+        return (" or ".join(f"({' and '.join(names)})" if len(names) > 1 else names[0] for names in lacking),)
+
+    def __str__(self) -> str:
+        return " or ".join(f"({part})" if isinstance(part, _All) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anyone(Rule):
+    def missing(self, caller: Caller) -> tuple[str, ...]:  # noqa: ARG002
+        return ()
+
+    def __str__(self) -> str:
+        return "anyone"
+
+
+anyone: Final[Rule] = _Anyone()
+"""For a policy's row that is open: tokens are ignored there, good or bad. It does not combine with other rules."""
+
+signed_in: Final[Rule] = _Has("signed in", "a signed-in caller", lambda _: True)
+"""Every caller whose token stands."""
+
+
+def role(name: str) -> Rule:
+    """The caller has this role, by itself or by inheritance. ``ValueError`` unless it is one name."""
+    _check_name(name, "role")
+    return _Has(f"role {name}", f"role {name}", lambda caller: name in caller.roles)
+
+
+def permission(name: str) -> Rule:
+    """One of the caller's roles has this permission in the guard's table. ``ValueError`` unless it is one name.
+
+    ``orders:*`` is something to grant, not something to ask for.
+    """
+    _check_name(name, "permission")
+    if "*" in name:
+        raise ValueError("a rule asks for one permission, not for a pattern of permissions")
+    return _Has(f"permission {name}", f"permission {name}", lambda caller: caller.may(name))
+
+
+def scope(name: str) -> Rule:
+    """The client was allowed this scope (RFC 6749 section 3.3). ``ValueError`` unless it is one name."""
+    _check_name(name, "scope")
+    return _Has(f"scope {name}", f"scope {name}", lambda caller: name in caller.scopes)
+
+
+def owner(subject: str | None) -> Rule:
+    """The caller is this subject; None stands for nobody's. ``ValueError`` for the empty text.
+
+    Whose the object is stays out of answers.
+    """
+    if subject is not None and not isinstance(subject, str):
+        raise TypeError("owner takes a subject, as caller.subject gives it, or None")
+    if subject == "":
+        raise ValueError("owner takes a subject that is not empty, or None for nobody's")
+    return _Has(f"owner {subject}", "ownership", lambda caller: subject is not None and caller.subject == subject)
+
+
+def _check_name(name: object, kind: str) -> None:
+    if not isinstance(name, str) or not name or not name.isprintable() or " " in name:
+        raise ValueError(f"{kind} takes one name, not empty and without spaces; combine several with & and |")
+
+
+def _parts(kind: type[_All] | type[_Any], rule: object) -> tuple[Rule, ...]:
+    if not isinstance(rule, Rule):
+        raise TypeError("a rule combines with rules only")
+    if isinstance(rule, _Anyone):
+        raise ValueError("anyone stands alone: a rule that combines it would open more, or less, than it says")
+    return rule.parts if isinstance(rule, kind) else (rule,)

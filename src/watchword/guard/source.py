@@ -1,0 +1,102 @@
+"""Where a guard's knowledge comes from: the protocol, and the simplest of its kinds."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, final
+
+from watchword.core.cutoffs import Cutoffs, Position
+from watchword.core.feed import Knowledge
+from watchword.core.keys import PublicKey
+from watchword.core.keyset import KeySet
+from watchword.errors import Refused
+
+
+class Known(NamedTuple):
+    """What is known, and the moment (seconds of the source's clock) at which it was certainly current."""
+
+    knowledge: Knowledge
+    as_of: float
+
+
+class Source(Protocol):
+    """Keeps a guard's knowledge current. All of it may be called from any thread."""
+
+    def start(self) -> None:
+        """Begin to follow; again is harmless, and it can be started again after `stop`. Does no I/O itself."""
+
+    def stop(self) -> None:
+        """End promptly; what is known stays and grows old."""
+
+    def known(self) -> Known | None:
+        """The latest knowledge, without waiting: an immutable pair, swapped whole; None before the first."""
+
+    def clock(self) -> float:
+        """Now, in seconds, by the clock that dates what is known."""
+
+    def wake(self) -> None:
+        """There is news: somebody has shown a token from ahead of what is known."""
+
+    def wait(self, timeout: float) -> bool:
+        """Block until the first knowledge is there, at most ``timeout`` seconds; whether it is."""
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the latest attempt to learn failed; None if it did not."""
+
+
+def boot_clock() -> float:
+    """Seconds since some moment, by a clock that nobody sets; it counts suspends where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@final
+class FixedKeys:
+    """Keys given once: nothing is followed, nothing goes stale, and nothing can be revoked."""
+
+    last_error: str | None = None
+
+    def __init__(self, keys: KeySet | PublicKey | Iterable[PublicKey]) -> None:
+        if isinstance(keys, PublicKey):
+            keys = [keys]
+        key_set = keys if isinstance(keys, KeySet) else KeySet(keys)
+        self._known = Known(_KeysAlone("", "", 0, 0, 0, key_set, Cutoffs(), ""), math.inf)
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def known(self) -> Known:
+        """The keys, certain for ever."""
+        return self._known
+
+    def clock(self) -> float:
+        """Seconds of the boot clock."""
+        return boot_clock()
+
+    def wake(self) -> None:
+        """No news will ever come."""
+
+    def wait(self, timeout: float) -> bool:  # noqa: ARG002 - the protocol's
+        """Always there."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _KeysAlone(Knowledge):
+    """Knowledge without a log: positions mean nothing here, so none is asked for."""
+
+    def judge(
+        self,
+        position: Position | None,  # noqa: ARG002
+        *,
+        client: str,  # noqa: ARG002
+        roles: Iterable[str],  # noqa: ARG002
+        subject: str,  # noqa: ARG002
+        session: str,  # noqa: ARG002
+        token: str,  # noqa: ARG002
+    ) -> Refused | None:
+        return None

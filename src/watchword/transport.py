@@ -1,0 +1,241 @@
+"""HTTP to the authority, for the guard's follower and for a service's client: one small client over `http.client`.
+
+No redirect is followed, no proxy is asked, no body is read without a limit, and no answer may take longer than it is
+given, even if it comes byte by byte. Blocking; never to be used on an event loop.
+"""
+
+import base64
+import contextlib
+import http.client
+import io
+import os
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import BinaryIO, Final, final
+from urllib.parse import quote_plus, urlsplit
+
+_CHUNK: Final = 64 * 1024
+_ENVIRONMENT: Final = "WATCHWORD_CLIENT"
+
+
+class TransportError(Exception):
+    """There is no answer: the peer could not be reached, broke off, was too slow or sent too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A client's id and secret; the secret is not in its repr."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of ``Authorization``: both parts form-encoded first, as RFC 6749 section 2.3.1 wants."""
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+    @classmethod
+    def given_or_from_environment(cls, client_id: str | None, client_secret: str | None) -> "Credentials | None":
+        """The credentials given, else those in ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
+
+        None where there are none; ``ValueError`` for one half of a pair, ``OSError`` for a file that cannot be read.
+        """
+        if client_id is None and client_secret is None:
+            client_id, client_secret = os.environ.get(f"{_ENVIRONMENT}_ID"), _secret_from_environment()
+        if not client_id and not client_secret:
+            return None
+        if not client_id or not client_secret:
+            raise ValueError("client_id and client_secret belong together: one of them is missing")
+        return cls(client_id, client_secret)
+
+
+def _secret_from_environment() -> str | None:
+    file = os.environ.get(f"{_ENVIRONMENT}_SECRET_FILE")
+    return Path(file).read_text("utf-8").strip() if file else os.environ.get(f"{_ENVIRONMENT}_SECRET")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the authority is: host, port and the path that its endpoints' paths are appended to."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, url: str, *, plain_http_anywhere: bool = False) -> "Address":
+        """Read a base URL; ``ValueError`` for user info, query or fragment, and for plain http beyond loopback.
+
+        Keys and secrets travel here: whoever can change them on the way owns the service.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
+            raise ValueError(f"not an http or https URL: {url!r}")
+        if "@" in parts.netloc or "?" in url or "#" in url:
+            raise ValueError("the authority's URL has no user info, query or fragment")
+        secure = parts.scheme == "https"
+        if not secure and not plain_http_anywhere and not _is_loopback(parts.hostname):
+            raise ValueError("plain http beyond this machine: use https (or unsafely_allow_plain_http=True)")
+        return cls(secure, parts.hostname, parts.port or (443 if secure else 80), parts.path.rstrip("/"))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@final
+class Connection:
+    """A connection to the authority that is opened at need and kept; one thread uses it, another may interrupt it."""
+
+    def __init__(self, address: Address, *, max_bytes: int) -> None:
+        self._address = address
+        self._max_bytes = max_bytes
+        self._context = ssl.create_default_context() if address.secure else None
+        self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._interrupted = False
+
+    def request(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None, seconds: float
+    ) -> Reply:
+        """Ask, and read the whole answer within ``seconds``; `TransportError` if there is none."""
+        deadline = time.monotonic() + seconds
+        try:
+            connection = self._opened(deadline)
+            connection.request(method, self._address.path + path, body=body, headers=dict(headers))
+            with connection.getresponse() as response:
+                reply = Reply(response.status, response.headers, self._body(response))
+                kept = not response.will_close
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise TransportError(_cause(error)) from None
+        except TransportError:
+            self.close()
+            raise
+        if not kept:
+            self.close()
+        return reply
+
+    def interrupt(self) -> None:
+        """From another thread: make a `request` that is under way, and all later ones, fail at once."""
+        self._interrupted = True
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):  # it may have been closed in the meantime
+                # On the bare TCP socket: an SSLSocket's own shutdown would swap its state under the reader.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close; the next `request` opens again."""
+        connection, self._connection, self._socket = self._socket, None, None
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connection without a byte or a shutdown reaching its peer."""
+        connection, self._connection, self._socket = self._socket, None, None
+        if connection is not None and (descriptor := connection.detach()) >= 0:
+            os.close(descriptor)
+
+    def _opened(self, deadline: float) -> http.client.HTTPConnection:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._connect(deadline)
+        if self._interrupted:
+            raise TransportError("interrupted")
+        if self._socket is not None:
+            connection.sock = _Deadlined(self._socket, deadline)
+        return connection
+
+    def _connect(self, deadline: float) -> http.client.HTTPConnection:
+        host, port, timeout = self._address.host, self._address.port, max(0.001, deadline - time.monotonic())
+        connection = (
+            http.client.HTTPConnection(host, port, timeout=timeout)
+            if self._context is None
+            else http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
+        )
+        connection.auto_open = 0  # never reopened behind our back, without a deadline
+        connection.connect()
+        self._socket = connection.sock
+        return connection
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        if response.length is not None and response.length > self._max_bytes:
+            raise TransportError(f"an answer over {self._max_bytes} bytes")
+        body = bytearray()
+        while chunk := response.read(_CHUNK):
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise TransportError(f"an answer over {self._max_bytes} bytes")
+        if response.length:
+            raise TransportError("the answer broke off")
+        return bytes(body)
+
+
+class _Deadlined:
+    """What `http.client` uses of a socket, with one deadline for everything."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._socket = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        self._socket.settimeout(_remaining(self._deadline))
+        self._socket.sendall(data)
+
+    def makefile(self, _mode: str) -> BinaryIO:
+        return io.BufferedReader(_Reader(self._socket, self._deadline))
+
+    def close(self) -> None:
+        pass  # http.client closes early, before a last answer is read; the Connection closes
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._socket = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]  # the only buffer that BufferedReader gives
+        self._socket.settimeout(_remaining(self._deadline))
+        return self._socket.recv_into(buffer)
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    return remaining
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without quoting what was sent or received."""
+    if isinstance(error, TimeoutError):
+        return "no whole answer in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or type(error).__name__}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"no proper HTTP answer ({type(error).__name__})"

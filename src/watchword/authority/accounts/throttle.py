@@ -1,0 +1,74 @@
+"""Growing delays after failed sign-ins, for each account and each address, kept in the database.
+
+An attempt is charged before the password is looked at and refunded if it was right, so that a hundred guesses sent at
+once cost what a hundred guesses cost one by one.
+"""
+
+import hashlib
+import math
+from typing import Final, NamedTuple
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.database import clock
+from watchword.authority.schema import throttle
+from watchword.errors import Throttled
+
+FORGET_SECONDS: Final = 3600.0
+"""After this long without a failure an account or address starts from nothing."""
+
+
+class Allowance(NamedTuple):
+    """How many failures are free, and how long the delay may grow to, in seconds."""
+
+    free: int
+    longest: float
+
+
+ACCOUNT: Final = Allowance(10, 300.0)
+ADDRESS: Final = Allowance(50, 300.0)  # many people share an address
+
+
+async def charge(connection: AsyncConnection, *, account: str, address: str) -> None:
+    """Count an attempt against account and address; `Throttled` if either must still wait."""
+    now = await clock(connection)
+    for key, allowance in _keys(account, address):
+        row = (await connection.execute(select(throttle).where(throttle.c.key == key))).mappings().one_or_none()
+        if row is not None and row["until"] > now:
+            raise Throttled(f"{key} must wait", retry_after=math.ceil(row["until"] - now))
+        failures = 1 if row is None or row["last_at"] < now - FORGET_SECONDS else row["failures"] + 1
+        values = {"failures": failures, "last_at": now, "until": now + delay(failures, allowance)}
+        statement = insert(throttle).values(key=key, **values)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+
+
+async def refund(connection: AsyncConnection, *, account: str, address: str) -> None:
+    """The attempt was right: the account starts from nothing, the address gets this one attempt back."""
+    (account_key, _), (address_key, allowance) = _keys(account, address)
+    await connection.execute(delete(throttle).where(throttle.c.key == account_key))
+    row = (await connection.execute(select(throttle).where(throttle.c.key == address_key))).mappings().one_or_none()
+    if row is not None:
+        failures = max(row["failures"] - 1, 0)
+        until = min(row["until"], row["last_at"] + delay(failures, allowance))
+        values = {"failures": failures, "until": until}
+        await connection.execute(throttle.update().where(throttle.c.key == address_key).values(**values))
+
+
+async def forget_old(connection: AsyncConnection) -> None:
+    """Remove what no longer delays anybody."""
+    await connection.execute(delete(throttle).where(throttle.c.last_at < await clock(connection) - FORGET_SECONDS))
+
+
+def delay(failures: int, allowance: Allowance) -> float:
+    """Seconds to wait after so many failures: none while they are free, then 1, 2, 4, … up to the longest."""
+    if failures < allowance.free:
+        return 0.0
+    return min(2.0 ** min(failures - allowance.free, 30), allowance.longest)
+
+
+def _keys(account: str, address: str) -> tuple[tuple[str, Allowance], tuple[str, Allowance]]:
+    # What was typed as a name may be a password in the wrong field: it is kept as a hash only.
+    name = hashlib.sha256(account.encode(errors="replace")).hexdigest()[:32]
+    return (f"account {name}", ACCOUNT), (f"address {address[:64]}", ADDRESS)

@@ -1,0 +1,73 @@
+"""The authority over HTTP: the table of routes behind its own wall."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
+
+from watchword.authority.authority import Authority
+from watchword.authority.http import Route, answer, read_call, refuse
+from watchword.authority.log.feed import Feed
+from watchword.authority.openapi import openapi_document
+from watchword.authority.routes import ROUTES
+from watchword.errors import Refused
+from watchword.guard.policy import Policy
+from watchword.guard.rules import anyone
+
+FEED_PATH: Final = "/revocations"
+OPENAPI_PATH: Final = "/openapi.json"
+
+
+def build_app(authority: Authority) -> ASGIApp:
+    """The ASGI application: CORS where it is configured, then the wall, then the routes."""
+    routes: list[BaseRoute] = [_starlette_route(authority, route) for route in ROUTES]
+    routes.append(StarletteRoute(FEED_PATH, Feed(authority), methods=["GET"]))
+    routes.append(StarletteRoute(OPENAPI_PATH, _document(authority), methods=["GET"]))
+    # The router never guesses: a path with a slash too many is another path, and no rule opens it.
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    walled = authority.guard.asgi(app, build_policy())
+    origins = authority.settings.cors_origins
+    return _with_cors(walled, origins) if origins else walled
+
+
+def build_policy() -> Policy:
+    """The wall's policy: a row for each route, and nothing else is open."""
+    rows = [(route.method, route.path, route.rule) for route in ROUTES]
+    return Policy(*rows, ("GET", FEED_PATH, anyone), ("GET", OPENAPI_PATH, anyone))
+
+
+def _starlette_route(authority: Authority, route: Route) -> StarletteRoute:
+    async def endpoint(request: Request) -> Response:
+        try:
+            call = await read_call(request, route, authority.settings.body_limit)
+            return answer(await route.endpoint(authority, call), route.status)
+        except Refused as refusal:
+            return refuse(refusal, realm=authority.settings.issuer, oauth=route.form)
+
+    return StarletteRoute(route.path, endpoint, methods=[route.method])
+
+
+def _document(authority: Authority) -> Callable[[Request], Awaitable[Response]]:
+    document = answer(openapi_document(authority.settings.issuer, ROUTES), 200)
+
+    async def endpoint(_: Request) -> Response:
+        return document
+
+    return endpoint
+
+
+def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["WWW-Authenticate", "Retry-After"],
+    )

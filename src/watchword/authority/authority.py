@@ -1,0 +1,83 @@
+"""The authority as one object: its database, keys, log and its own guard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final, Self, final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.accounts.passwords import PasswordHasher
+from watchword.authority.bootstrap import FirstAdministrator, Seeds, prepare
+from watchword.authority.database import Database, migrate
+from watchword.authority.keys.keyring import Keyring
+from watchword.authority.keys.vault import Vault, open_vault
+from watchword.authority.log.reader import LogReader
+from watchword.authority.log.source import DatabaseSource
+from watchword.authority.settings import Settings
+from watchword.guard.guard import Guard
+
+MAX_LEEWAY: Final = 60.0
+
+
+@final
+class Authority:
+    """Everything that endpoints need. Made by `open`; closed by `close`."""
+
+    def __init__(self, settings: Settings, database: Database, vault: Vault, keyring: Keyring, seeds: Seeds) -> None:
+        self.settings = settings
+        self.database = database
+        self.vault = vault
+        self.keyring = keyring
+        self.refresh_key = seeds.refresh_key
+        self.hasher = PasswordHasher(settings)
+        self.reader = LogReader(database, settings.issuer, seeds.cursor_key)
+        self.source = DatabaseSource(self.reader)
+        # The authority's own API takes only tokens whose audience is the issuer itself.
+        self.guard = Guard(
+            settings.issuer,
+            audience=settings.issuer,
+            source=self.source,
+            max_lifetime=timedelta(seconds=settings.max_lifetime),
+        )
+        self.first_administrator: FirstAdministrator | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Open the database, making and filling it where it is new, and begin to follow the log.
+
+        ``first_administrator`` is set where this was the first start. Raises `SettingsError` or `Unavailable`.
+        """
+        vault = open_vault(settings)
+        migrate(settings.database_path)
+        database = Database(settings.database_path)
+        keyring = Keyring(settings, vault)
+        try:
+            seeds, first = await prepare(database, settings, vault, keyring)
+        except BaseException:
+            await database.dispose()
+            raise
+        authority = cls(settings, database, vault, keyring, seeds)
+        authority.first_administrator = first
+        authority.reader.start()
+        await authority.source.follow()
+        return authority
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[AsyncConnection]:
+        """A writing transaction that may move the log; guards are told, and our own knows, once it is committed."""
+        async with self.database.writing() as connection:
+            yield connection
+        await self.noticed()
+
+    async def noticed(self) -> None:
+        """The log has moved: tell the guards, and know it ourselves."""
+        self.reader.wake()
+        await self.source.catch_up()
+
+    async def close(self) -> None:
+        """Answer all who wait, stop following and close the database."""
+        await self.reader.stop()
+        await self.source.unfollow()
+        self.hasher.close()
+        await self.database.dispose()

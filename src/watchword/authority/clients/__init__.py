@@ -1,0 +1,1 @@
+"""Clients: the applications and services that ask for tokens."""

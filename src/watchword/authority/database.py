@@ -1,0 +1,104 @@
+"""The database: readers get one snapshot, writers wait for one another, and acknowledged means on disk."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, RowMapping, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from watchword.errors import Unavailable
+
+LOCK_TIMEOUT_MS: Final = 5000
+# julianday has microseconds where unixepoch has whole seconds, and knows no time zone.
+_CLOCK = text("SELECT (julianday('now') - 2440587.5) * 86400.0")
+
+
+class Database:
+    """One SQLite file behind a pool of connections."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        _prepare(self._engine.sync_engine)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one snapshot, taken at its first statement, and changes nothing."""
+        async with self._connected() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write: alone from its beginning, durable when the block is left."""
+        async with self._connected() as connection:
+            await connection.execution_options(watchword_writing=True)
+            async with connection.begin():
+                yield connection
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (DBAPIError, SQLAlchemyError, OSError) as why:
+            raise Unavailable(f"the database failed: {type(why).__name__}", retry_after=1) from why
+
+
+async def clock(connection: AsyncConnection) -> float:
+    """The database's clock: seconds since 1970."""
+    return float((await connection.execute(_CLOCK)).scalar_one())
+
+
+def plain(row: RowMapping) -> dict[str, Any]:
+    """A row as a plain dict, its names plain texts and not SQLAlchemy's."""
+    return {str(name): value for name, value in row.items()}
+
+
+def migrate(path: Path) -> None:
+    """Bring the file's tables up to date, or make them; safe to call side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{path}")
+    _prepare(engine)
+    config = Config()
+    config.set_main_option("script_location", "watchword.authority:migrations")
+    config.set_main_option("path_separator", "os")
+    try:
+        with engine.execution_options(watchword_writing=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _prepare(engine: Engine) -> None:
+    """Take the transactions into our own hands: the driver's default gives each SELECT a snapshot of its own."""
+
+    @event.listens_for(engine, "connect")
+    def connected(raw: Any, _: object) -> None:
+        raw.isolation_level = None
+        cursor = raw.cursor()
+        for pragma in (
+            f"busy_timeout = {LOCK_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("watchword_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

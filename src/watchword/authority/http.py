@@ -1,0 +1,240 @@
+"""How an endpoint meets HTTP: strict input in, one shape of answer out, and one shape of refusal."""
+
+import base64
+import binascii
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, unquote_plus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from watchword.core.claims import Caller
+from watchword.core.encoding import NotStrict, json_decode, json_encode, json_object
+from watchword.errors import (
+    AmbiguousCredentials,
+    BodyTooLarge,
+    InvalidClient,
+    InvalidField,
+    InvalidRequest,
+    Refused,
+    UnsupportedMediaType,
+)
+from watchword.guard import challenge
+from watchword.guard.rules import Rule
+
+if TYPE_CHECKING:
+    from watchword.authority.authority import Authority
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+FORM: Final = "application/x-www-form-urlencoded"
+_MAX_PARAMETERS: Final = 32
+NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+Input = TypeVar("Input")
+Query = TypeVar("Query")
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of JSON bodies and query strings: what is not known is refused, not passed over."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """The base of OAuth's form bodies, whose unknown parameters are ignored (RFC 6749 section 3.2)."""
+
+    client_id: str | None = None
+    client_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Input]):
+    """One request to an endpoint, its input checked."""
+
+    request: Request
+    input: Input
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls; only behind a rule that wants somebody."""
+        caller: Caller = self.request.scope["caller"]
+        return caller
+
+    @property
+    def address(self) -> str:
+        """The address that the request came from."""
+        return self.request.client.host if self.request.client else ""
+
+    def path(self, name: str) -> str:
+        """A parameter of the path."""
+        value: str = self.request.path_params[name]
+        return value
+
+    def client_credentials(self) -> tuple[str, str | None]:
+        """The client's id and secret, from HTTP Basic or from the form (RFC 6749 section 2.3.1), never from both."""
+        basic = basic_credentials(self.request)
+        identifier, secret = getattr(self.input, "client_id", None), getattr(self.input, "client_secret", None)
+        if basic is None:
+            if identifier is None:
+                raise InvalidClient("no client credentials")
+            return identifier, secret
+        if secret is not None or identifier not in (None, basic[0]):
+            raise InvalidRequest("client credentials in two places")
+        return basic
+
+
+Endpoint = Callable[["Authority", Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A row of the table of routes.
+
+    ``takes`` is the type of the body, or of the query string where the method has no body. ``gives`` is the type of
+    the answer; None answers 204. The endpoint's docstring is its summary in the OpenAPI document.
+    """
+
+    method: str
+    path: str
+    rule: Rule
+    endpoint: Endpoint
+    takes: type[Any] | None = None
+    gives: Any = None
+    status: int = 200
+
+    @property
+    def form(self) -> bool:
+        """Whether the body is a form, as OAuth's endpoints want it."""
+        return self.takes is not None and issubclass(self.takes, Form)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the input is the body rather than the query string."""
+        return self.method in ("POST", "PUT", "PATCH")
+
+
+async def read_call(request: Request, route: Route, limit: int) -> Call[Any]:
+    """The request with the route's input, checked; raise `Refused`. No value of it is ever quoted in a refusal."""
+    return Call(request, await _read_input(request, route, limit))
+
+
+async def _read_input(request: Request, route: Route, limit: int) -> Any:
+    if not route.has_body:
+        return single_query(request, route.takes or Body)
+    if request.scope["query_string"]:
+        raise InvalidRequest("this endpoint takes no query string")
+    data = await _read_body(request, limit)
+    if route.takes is None:
+        if data.strip() not in (b"", b"{}"):
+            raise InvalidRequest("this endpoint takes no body")
+        return None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != (FORM if route.form else JSON):
+        raise UnsupportedMediaType(f"the content type is not {FORM if route.form else JSON}")
+    if route.form:
+        return _convert(_single(data), route.takes, strict=False)
+    try:
+        value = json_decode(data)
+    except NotStrict as why:
+        raise InvalidRequest(str(why), reason=str(why)) from None
+    return _convert(value, route.takes, strict=True)
+
+
+def answer(value: Any, status: int) -> Response:
+    """An endpoint's answer as JSON; None as 204."""
+    if value is None:
+        return Response(status_code=204, headers=NO_STORE)
+    return Response(msgspec.json.encode(value), status, headers=NO_STORE, media_type=JSON)
+
+
+def refuse(refusal: Refused, *, realm: str, oauth: bool = False) -> Response:
+    """A refusal as an answer: the problem body, with the members of RFC 6749 section 5.2 at OAuth's endpoints."""
+    status, headers, body = challenge.answer(refusal, realm=realm)
+    members = json_object(body)
+    if oauth:
+        members |= {"error": refusal.oauth, "error_description": refusal.sentence}
+    response = Response(json_encode(members), status, media_type=JSON if oauth else PROBLEM)
+    for name, value in headers:
+        if name not in (b"content-type", b"content-length", b"www-authenticate"):
+            response.headers[name.decode()] = value.decode()
+    if status == 401:
+        proof = f'Basic realm="{realm}"' if isinstance(refusal, InvalidClient) else challenge.challenge(refusal, realm)
+        response.headers["WWW-Authenticate"] = proof
+    return response
+
+
+def single_query(request: Request, kind: type[Query]) -> Query:
+    """The query string as a struct; `Refused` for what is repeated, unknown or of the wrong form."""
+    query: Query = _convert(_single(request.scope["query_string"]), kind, strict=False)
+    return query
+
+
+def basic_credentials(request: Request) -> tuple[str, str] | None:
+    """User and password of HTTP Basic (RFC 7617), form-decoded as RFC 6749 section 2.3.1 wants it; None for none."""
+    fields = request.headers.getlist("authorization")
+    if len(fields) > 1:
+        raise AmbiguousCredentials("several Authorization fields")
+    scheme, _, encoded = fields[0].partition(" ") if fields else ("", "", "")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidClient("unreadable Basic credentials") from None
+    if not colon:
+        raise InvalidClient("unreadable Basic credentials")
+    return unquote_plus(user), unquote_plus(password)
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise BodyTooLarge(f"over {limit} bytes", limit=limit)
+    return bytes(data)
+
+
+def _single(data: bytes) -> dict[str, str]:
+    """A form or query string whose parameters come once each (RFC 6749 section 3.2)."""
+    try:
+        pairs = parse_qsl(
+            data.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(data),
+            max_num_fields=_MAX_PARAMETERS,
+            errors="strict",
+        )
+    except ValueError:
+        raise InvalidRequest("not a proper form") from None
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise InvalidRequest("a repeated parameter", reason="a parameter is repeated")
+    return values
+
+
+def _convert(value: object, kind: type[Any] | None, *, strict: bool) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as why:
+        if isinstance(why.__cause__, Refused):
+            raise why.__cause__ from None
+        raise invalid_field(str(why)) from None
+
+
+def invalid_field(message: str) -> InvalidField:
+    """A refusal that names the field and what it should be, made from msgspec's message without any value in it."""
+    reason, _, place = message.partition(" - at `$")
+    field = place.rstrip("`").lstrip(".")
+    if named := re.search(r"(?:unknown|required) field `([A-Za-z0-9_.-]{1,40})`", reason):
+        field = f"{field}.{named[1]}" if field else named[1]
+    if "Invalid enum value" in reason:
+        reason = "not one of the values that are known"
+    elif "unknown field" in reason:
+        reason = "there is no such field"
+    elif "required field" in reason:
+        reason = "the field is missing"
+    return InvalidField(f"{field}: {reason}", field=field or "body", reason=reason)

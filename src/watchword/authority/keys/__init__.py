@@ -1,0 +1,1 @@
+"""Signing keys: kept wrapped, rotated, withdrawn, published."""

@@ -1,0 +1,96 @@
+"""The signing keys in the database: next, current, retiring, withdrawn.
+
+Every mint asks, in its own snapshot, which key is current; only the unwrapped private key is kept in memory. So a key
+that was withdrawn a moment ago, by this process or another, signs nothing more.
+"""
+
+import asyncio
+import json
+from typing import Any, final
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.keys.vault import Vault, open_vault
+from watchword.authority.schema import keys
+from watchword.authority.settings import Settings, SettingsError
+from watchword.core.feed import PageKey
+from watchword.core.keys import Key
+
+
+@final
+class Keyring:
+    """Unwraps and remembers private keys; makes new ones off the event loop."""
+
+    def __init__(self, settings: Settings, vault: Vault) -> None:
+        self._settings = settings
+        self._vault = vault
+        self._unwrapped: dict[str, Key] = {}
+
+    async def current(self, connection: AsyncConnection) -> Key:
+        """The key that signs, as of the connection's snapshot."""
+        query = select(keys.c.kid, keys.c.algorithm, keys.c.wrapped).where(keys.c.state == "current")
+        row = (await connection.execute(query)).mappings().one()
+        key = self._unwrapped.get(row["kid"])
+        if key is None:
+            key = self._unwrapped[row["kid"]] = self._unwrap(row)
+        return key
+
+    async def generate(self) -> Key:
+        """A new key of the configured algorithm; a second of work for RSA, so it is done in a thread."""
+        return await asyncio.to_thread(Key.generate, self._settings.algorithm)
+
+    async def add(self, connection: AsyncConnection, key: Key, state: str, now: float) -> None:
+        """Store a key, wrapped."""
+        await connection.execute(
+            insert(keys).values(
+                kid=key.kid,
+                algorithm=key.algorithm,
+                state=state,
+                jwk=json.dumps(key.public.to_jwk()),
+                wrapped=self._vault.wrap(key.to_pem().encode(), _label(key.kid)),
+                created_at=now,
+                changed_at=now,
+            )
+        )
+
+    async def rewrap(self, connection: AsyncConnection, vault: Vault) -> int:
+        """Wrap every private key anew under another vault's newest secret; how many there were."""
+        rows = (await connection.execute(select(keys).where(keys.c.wrapped.is_not(None)))).mappings().all()
+        for row in rows:
+            label = _label(row["kid"])
+            wrapped = vault.wrap(vault.unwrap(row["wrapped"], label), label)
+            await connection.execute(update(keys).where(keys.c.kid == row["kid"]).values(wrapped=wrapped))
+        self._vault = vault
+        return len(rows)
+
+    def _unwrap(self, row: RowMapping) -> Key:
+        label = _label(row["kid"])
+        try:
+            pem = self._vault.unwrap(row["wrapped"], label)
+        except SettingsError:
+            self._vault = open_vault(self._settings)  # `secret rotate` may have replaced the file meanwhile
+            pem = self._vault.unwrap(row["wrapped"], label)
+        return Key.from_pem(pem, row["algorithm"])
+
+
+async def page_keys(connection: AsyncConnection, floor: int) -> list[PageKey]:
+    """All keys as the feed tells them; withdrawn ones by name, until every token that they signed has expired."""
+    query = select(keys.c.kid, keys.c.state, keys.c.jwk, keys.c.withdrawn).order_by(keys.c.created_at, keys.c.kid)
+    members = []
+    for row in (await connection.execute(query)).mappings():
+        if row["state"] != "withdrawn":
+            members.append(PageKey(row["kid"], row["state"], json.loads(row["jwk"])))
+        elif row["withdrawn"] > floor:
+            members.append(PageKey(row["kid"], "withdrawn", None))
+    return members
+
+
+async def published_jwks(connection: AsyncConnection) -> dict[str, list[dict[str, Any]]]:
+    """The JWK Set of every key that verifies (RFC 7517 section 5)."""
+    query = select(keys.c.jwk).where(keys.c.state != "withdrawn").order_by(keys.c.created_at, keys.c.kid)
+    return {"keys": [json.loads(text) for text in (await connection.execute(query)).scalars()]}
+
+
+def _label(kid: str) -> str:
+    return f"signing key {kid}"

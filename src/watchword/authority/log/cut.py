@@ -1,0 +1,56 @@
+"""Cutting off: each verb writes the entry for the guards and, where refresh tokens must die too, the row."""
+
+from sqlalchemy import Table, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.log.head import append
+from watchword.authority.schema import clients, head, sessions, users
+from watchword.core.cutoffs import Scope
+
+
+async def cut_everyone(connection: AsyncConnection) -> int:
+    """Every token and session there is."""
+    number = await append(connection, Scope.EVERYONE, "", "everything_expired")
+    await connection.execute(update(head).values(cutoff=number))
+    return number
+
+
+async def cut_client(connection: AsyncConnection, client: str) -> int:
+    """Everything that was issued to a client: its users' sessions, its own tokens and its data tokens."""
+    number = await append(connection, Scope.CLIENT, client, "client_revoked")
+    await connection.execute(update(clients).where(clients.c.id == client).values(cutoff=number))
+    return number
+
+
+async def cut_user(connection: AsyncConnection, user: str, reason: str) -> int:
+    """All tokens and sessions of a user."""
+    number = await append(connection, Scope.USER, user, reason)
+    await _stand(connection, users, user, number, reason)
+    return number
+
+
+async def cut_session(connection: AsyncConnection, session: str, reason: str = "session_ended") -> int:
+    """The tokens of one sign-in on one device."""
+    number = await append(connection, Scope.SESSION, session, reason)
+    await _stand(connection, sessions, session, number, reason)
+    return number
+
+
+async def cut_access_of_user(connection: AsyncConnection, user: str) -> int:
+    """A user's access tokens, since the roles changed: the sessions live, and a refresh brings the new roles."""
+    return await append(connection, Scope.USER, user, "roles_changed")
+
+
+async def cut_role(connection: AsyncConnection, role: str) -> int:
+    """The access tokens that carry a role which was renamed or removed; the sessions live."""
+    return await append(connection, Scope.ROLE, role, "roles_changed")
+
+
+async def cut_token(connection: AsyncConnection, token_id: str) -> int:
+    """One token, by its ``jti``."""
+    return await append(connection, Scope.TOKEN, token_id, "token_revoked")
+
+
+async def _stand(connection: AsyncConnection, table: Table, identifier: str, number: int, reason: str) -> None:
+    row = update(table).where(table.c.id == identifier)
+    await connection.execute(row.values(cutoff=number, cutoff_reason=reason))

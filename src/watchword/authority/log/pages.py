@@ -1,0 +1,112 @@
+"""Pages of the log, read in one snapshot, and the cursors that name places in it."""
+
+import hashlib
+import hmac
+from typing import Final, NamedTuple, Self
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.keys.keyring import page_keys
+from watchword.authority.log.head import Head, read_head
+from watchword.authority.schema import entries, head
+from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode
+from watchword.core.feed import KEYS, Page, PageEntry
+from watchword.errors import HistoryLost
+
+PAGE_ENTRIES: Final = 1000
+_MAC = 16
+
+
+class Cursor(NamedTuple):
+    """A place in one history of one instance, proven by the random mark of the entry there."""
+
+    instance: str
+    epoch: str
+    number: int
+    mark: str
+
+    @classmethod
+    def open(cls, text: str, key: bytes) -> Self | None:
+        """Read a cursor that we handed out; None for anything else, which earns a snapshot."""
+        try:
+            data = b64url_decode(text.encode())
+        except (NotStrict, UnicodeEncodeError):
+            return None
+        body, mac = data[:-_MAC], data[-_MAC:]
+        if not hmac.compare_digest(mac, _mac(body, key)):
+            return None
+        instance, epoch, number, mark = body.decode().split("|")
+        return cls(instance, epoch, int(number), mark)
+
+    def seal(self, key: bytes) -> str:
+        """The cursor as we hand it out: opaque, and good for nothing if it is changed."""
+        body = f"{self.instance}|{self.epoch}|{self.number}|{self.mark}".encode()
+        return b64url_encode(body + _mac(body, key))
+
+
+async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | None, key: bytes) -> Page:
+    """What came after a cursor, or a snapshot where there is none or it is too old to be continued.
+
+    Raises `HistoryLost` if the cursor names something that this log does not hold: it was handed out by a later state
+    of this very database, so the database went back.
+    """
+    at = await read_head(connection)
+    if at.alarm is not None:
+        raise HistoryLost(at.alarm)
+    if after is None or (after.instance, after.epoch) != (at.instance, at.epoch) or after.number < at.floor:
+        return await _snapshot(connection, issuer, at, key)
+    await _check_history(connection, at, after)
+    query = select(entries).where(entries.c.position > after.number).order_by(entries.c.position).limit(PAGE_ENTRIES)
+    rows = (await connection.execute(query)).mappings().all()
+    number, mark = (rows[-1]["position"], rows[-1]["mark"]) if rows else (after.number, after.mark)
+    changed = any(row["scope"] == KEYS for row in rows)
+    return Page(
+        issuer=issuer,
+        instance=at.instance,
+        epoch=at.epoch,
+        after=after.number,
+        number=number,
+        head=at.number,
+        floor=min(at.floor, number),
+        entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
+        keys=await page_keys(connection, at.floor) if changed else None,
+        cursor=Cursor(at.instance, at.epoch, number, mark).seal(key),
+    )
+
+
+async def sound_alarm(connection: AsyncConnection, why: str) -> None:
+    """Close the feed until the operator recovers."""
+    await connection.execute(update(head).values(alarm=why))
+
+
+async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: bytes) -> Page:
+    living = select(entries).where(entries.c.position > at.floor, entries.c.scope != KEYS)
+    rows = (await connection.execute(living.order_by(entries.c.position))).mappings().all()
+    return Page(
+        issuer=issuer,
+        instance=at.instance,
+        epoch=at.epoch,
+        after=None,
+        number=at.number,
+        head=at.number,
+        floor=at.floor,
+        entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
+        keys=await page_keys(connection, at.floor),
+        cursor=Cursor(at.instance, at.epoch, at.number, at.mark).seal(key),
+    )
+
+
+async def _check_history(connection: AsyncConnection, at: Head, after: Cursor) -> None:
+    if after.number > at.number:
+        raise HistoryLost(f"a guard has seen {after.number}, the log ends at {at.number}")
+    mark: str | None = at.mark
+    if after.number < at.number:
+        query = select(entries.c.mark).where(entries.c.position == after.number)
+        mark = (await connection.execute(query)).scalar_one_or_none()
+    if mark is not None and mark != after.mark:
+        raise HistoryLost(f"a guard has seen another entry {after.number}")
+
+
+def _mac(body: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, b"cursor\0" + body, hashlib.sha256)[:_MAC]

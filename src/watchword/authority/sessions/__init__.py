@@ -1,0 +1,1 @@
+"""Sessions: one sign-in on one device, and its refresh tokens."""

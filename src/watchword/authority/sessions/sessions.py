@@ -1,0 +1,111 @@
+"""Sessions: one sign-in on one device, with the position of the credential that began it."""
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.accounts.directory import User
+from watchword.authority.clients.registry import Client, hash_secret
+from watchword.authority.database import clock
+from watchword.authority.log.head import Head, new_id, standing
+from watchword.authority.schema import refresh_tokens, sessions
+from watchword.core.cutoffs import Cutoff, Position, Scope, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's row. ``position`` is where the credential was read, before it was verified."""
+
+    id: str
+    user: str
+    client: str
+    audience: str
+    scopes: frozenset[str]
+    label: str
+    address: str
+    created_at: float
+    used_at: float
+    position: Position
+    cutoff: int
+    cutoff_reason: str
+
+    @property
+    def cut(self) -> Cutoff | None:
+        """The cutoff that stands on this session for ever."""
+        return standing(self.cutoff, Scope.SESSION, self.id, self.cutoff_reason)
+
+
+def ruling(position: Position, at: Head, user: User, client: Client, session: Session | None = None) -> str | None:
+    """Why a credential read at ``position`` stands no more, as a code, or None if it stands.
+
+    The same one function that guards judge tokens with; here the cutoffs come from the rows that they stand on.
+    """
+    if position.epoch != at.epoch:
+        return "former_epoch"
+    if user.disabled:
+        return "user_disabled"
+    if client.disabled:
+        return "client_revoked"
+    cutoff = judge(position.number, (at.everyone, client.cut, user.cut, session.cut if session else None))
+    return cutoff.reason if cutoff else None
+
+
+async def begin_session(
+    connection: AsyncConnection,
+    *,
+    user: User,
+    client: Client,
+    audience: str,
+    scopes: frozenset[str],
+    position: Position,
+    now: float,
+    label: str,
+    address: str,
+) -> tuple[str, str]:
+    """Write a new session and its first refresh token; the session's id and the token."""
+    session, token = f"s_{new_id()}", "wwr_" + secrets.token_urlsafe(32)
+    await connection.execute(
+        insert(sessions).values(
+            id=session,
+            user=user.id,
+            client=client.id,
+            audience=audience,
+            scope=" ".join(sorted(scopes)),
+            label=label,
+            address=address,
+            created_at=now,
+            used_at=now,
+            epoch=position.epoch,
+            number=position.number,
+        )
+    )
+    await connection.execute(insert(refresh_tokens).values(hash=hash_secret(token), session=session, created_at=now))
+    return session, token
+
+
+async def read_session(connection: AsyncConnection, identifier: str) -> Session | None:
+    """The session of that id, in the connection's snapshot."""
+    row = (await connection.execute(select(sessions).where(sessions.c.id == identifier))).mappings().one_or_none()
+    if row is None:
+        return None
+    return Session(
+        row["id"],
+        row["user"],
+        row["client"],
+        row["audience"],
+        frozenset(row["scope"].split()),
+        row["label"],
+        row["address"],
+        row["created_at"],
+        row["used_at"],
+        Position(row["epoch"], row["number"]),
+        row["cutoff"],
+        row["cutoff_reason"],
+    )
+
+
+async def forget_over(connection: AsyncConnection, longest: float) -> None:
+    """Remove sessions, and their refresh tokens with them, that are older than ``longest`` seconds."""
+    await connection.execute(delete(sessions).where(sessions.c.created_at < await clock(connection) - longest))

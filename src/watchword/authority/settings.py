@@ -1,0 +1,187 @@
+"""The authority's settings: one struct, read from the command line, the environment, a file, or left at its default."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+PREFIX: Final = "WATCHWORD_"
+FILE_NAME: Final = "watchword.toml"
+# Read by services that use the authority, not by the authority itself: known, so not taken for a misprint.
+_OTHERS: Final = frozenset({"CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "TOKEN"})
+
+Days = Annotated[int, Meta(ge=1, le=3650)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the text names the setting and never a secret."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting of the authority, with its default. Times are in seconds unless the name says otherwise."""
+
+    issuer: str = "http://127.0.0.1:8000"
+    """The name in every token and the address where services reach the authority: https beyond loopback."""
+    database: str = "sqlite:///watchword.db"
+    """Where everything is kept, as a URL."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Port = 8000
+    """The port to listen on; 0 takes a free one."""
+    secret: str = ""
+    """The secret that wraps the signing keys: at least 32 characters. Empty: `secret_file` is used."""
+    previous_secret: str = ""
+    """The secret before this one, for `watchword secret rotate` where the secret is not in a file."""
+    secret_file: str = ""
+    """The file that holds the secret, made with mode 0600 if it is missing. Empty: beside the database."""
+    algorithm: str = "RS256"
+    """What signing keys are made for."""
+    access_lifetime: Annotated[int, Meta(ge=1, le=3600)] = 300
+    """How long an access token lives where its client says nothing else."""
+    max_lifetime: Annotated[int, Meta(ge=60, le=86400)] = 3600
+    """The longest that any token may live; guards must accept it (their `max_lifetime`)."""
+    data_lifetime: Annotated[int, Meta(ge=1, le=3600)] = 60
+    """How long a data token lives."""
+    refresh_days: Days = 14
+    """How many days a refresh token may lie unused."""
+    session_days: Days = 90
+    """After how many days a session ends even if it is used."""
+    refresh_grace: Annotated[int, Meta(ge=0, le=60)] = 10
+    """How long a spent refresh token may come again from another tab without ending the session."""
+    claims: list[str] = []
+    """The names of an operator's own claims that users may carry into access tokens."""
+    open_feed: bool = False
+    """Whether anybody may follow the feed. False: clients with the grant `feed` only."""
+    password_min_length: Annotated[int, Meta(ge=8, le=128)] = 12
+    """The fewest characters of a new password."""
+    password_memory_kib: Annotated[int, Meta(ge=8, le=1048576)] = 19456
+    """The memory that hashing one password takes (Argon2id)."""
+    password_rounds: Annotated[int, Meta(ge=1, le=100)] = 2
+    """The passes over that memory."""
+    password_queue: Annotated[int, Meta(ge=1, le=10000)] = 32
+    """How many sign-ins may wait for a processor before the next one is told to come again."""
+    body_limit: Annotated[int, Meta(ge=1024, le=16777216)] = 65536
+    """The largest body of a request, in bytes."""
+    cors_origins: list[str] = []
+    """The origins of pages that may call the authority from a browser."""
+    forwarded_allow_ips: str = ""
+    """The proxies whose X-Forwarded-For is believed, as a list with commas. Empty: none."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.issuer)
+        decorated = parts.query or parts.fragment or parts.username
+        if parts.scheme not in ("http", "https") or not parts.hostname or decorated:
+            raise SettingsError("issuer: an http(s) address without query, fragment and user is needed")
+        if self.issuer.endswith("/"):
+            raise SettingsError("issuer: write it without a slash at its end")
+        if not self.database.startswith(("sqlite:///", "postgresql://")):
+            raise SettingsError("database: a URL that starts with sqlite:/// or postgresql:// is needed")
+        if self.database.startswith("postgresql"):
+            raise SettingsError("database: PostgreSQL is not supported yet; use sqlite:///")
+        for name in ("secret", "previous_secret"):
+            if 0 < len(getattr(self, name)) < 32:
+                raise SettingsError(f"{name}: at least 32 characters are needed")
+        if self.access_lifetime > self.max_lifetime or self.data_lifetime > self.max_lifetime:
+            raise SettingsError("max_lifetime: no other lifetime may be longer")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError("log_level: debug, info, warning or error")
+
+    def __repr__(self) -> str:
+        return f"Settings(issuer={self.issuer!r}, database={self.shown()['database']!r})"
+
+    def shown(self) -> dict[str, Any]:
+        """All settings for a person to read, secrets left out."""
+        values = msgspec.structs.asdict(self)
+        for name in ("secret", "previous_secret"):
+            values[name] = "(set)" if values[name] else ""
+        address = urlsplit(self.database)
+        if address.password:
+            values["database"] = self.database.replace(f":{address.password}@", ":(hidden)@")
+        return values
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.database.removeprefix("sqlite:///"))
+
+    @property
+    def secret_path(self) -> Path:
+        """The file of the secret."""
+        return Path(self.secret_file) if self.secret_file else self.database_path.with_suffix(".secret")
+
+
+def load_settings(
+    given: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Read the settings; what is ``given`` wins over ``WATCHWORD_*`` over the file over the defaults.
+
+    ``WATCHWORD_<NAME>_FILE`` names a file that holds the value. An unknown name is refused with a hint, since a
+    misprint in a setting of security must not pass for its default. Raises `SettingsError`.
+    """
+    values = _from_file(file) | _from_environment(os.environ if environ is None else environ)
+    values |= {name: value for name, value in (given or {}).items() if value is not None}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as why:
+        if isinstance(why.__cause__, SettingsError):
+            raise why.__cause__ from None
+        raise SettingsError(str(why).replace("`$.", "`")) from None
+
+
+def _from_file(file: Path | None) -> dict[str, object]:
+    path = Path(FILE_NAME) if file is None else file
+    if file is None and not path.exists():
+        return {}
+    try:
+        values: dict[str, object] = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as why:
+        raise SettingsError(f"{path}: cannot be read: {why}") from None
+    for name in values:
+        _check_known(name, str(path))
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in _OTHERS or _set_by_kubernetes(name):
+            continue
+        if name.endswith("_FILE") and name.lower() not in Settings.__struct_fields__:
+            name, text = name.removesuffix("_FILE"), _file_content(variable, text)
+        _check_known(name.lower(), variable)
+        listed = name.lower() in ("claims", "cors_origins")
+        values[name.lower()] = [part.strip() for part in text.split(",") if part.strip()] if listed else text
+    return values
+
+
+def _set_by_kubernetes(name: str) -> bool:
+    """For a service named watchword Kubernetes sets WATCHWORD_SERVICE_HOST, WATCHWORD_PORT_80_TCP and the like."""
+    return name.startswith(("SERVICE_", "PORT_")) or "_SERVICE_" in name
+
+
+def _file_content(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").rstrip("\n")
+    except (OSError, ValueError):
+        raise SettingsError(f"{variable}: the file that it names cannot be read") from None
+
+
+def _check_known(name: str, where: str) -> None:
+    if name in Settings.__struct_fields__:
+        return
+    close = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise SettingsError(f"{where}: there is no setting {name}{hint}")

@@ -64,14 +64,10 @@ class ServiceClient:
     ) -> None:
         if not audience:
             raise ValueError("audience names the service to call, a text that is not empty")
-        if (client_id is None) != (client_secret is None):
-            raise ValueError("client_id and client_secret belong together: one of them is missing")
         self.audience = audience
         self._issuer = authority if issuer is None else issuer
         self._address = Address.parse(authority, plain_http_anywhere=unsafely_allow_plain_http)
-        self._credentials: Callable[[], Credentials | None] = lambda: Credentials.given_or_from_environment(
-            client_id, client_secret
-        )
+        self._credentials = Credentials.later(client_id, client_secret)
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()

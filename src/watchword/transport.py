@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,18 +41,24 @@ class Credentials:
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
     @classmethod
-    def given_or_from_environment(cls, client_id: str | None, client_secret: str | None) -> "Credentials | None":
-        """The credentials given, else those in ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
+    def later(cls, client_id: str | None, client_secret: str | None) -> Callable[[], "Credentials | None"]:
+        """How to get the credentials given, else ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (``…_FILE``).
 
-        None where there are none; ``ValueError`` for one half of a pair, ``OSError`` for a file that cannot be read.
+        The environment and the file are read at each call, which gives None where nothing is set. ``ValueError`` for
+        one half of a pair, here or there; ``OSError`` there for a file that cannot be read.
         """
+        if client_id is not None or client_secret is not None:
+            given = cls._pair(client_id, client_secret)
+            return lambda: given
+        return lambda: cls._pair(os.environ.get(f"{_ENVIRONMENT}_ID"), _secret_from_environment())
+
+    @classmethod
+    def _pair(cls, client_id: str | None, client_secret: str | None) -> "Credentials | None":
+        if client_id and client_secret:
+            return cls(client_id, client_secret)
         if client_id is None and client_secret is None:
-            client_id, client_secret = os.environ.get(f"{_ENVIRONMENT}_ID"), _secret_from_environment()
-        if not client_id and not client_secret:
             return None
-        if not client_id or not client_secret:
-            raise ValueError("client_id and client_secret belong together: one of them is missing")
-        return cls(client_id, client_secret)
+        raise ValueError("client_id and client_secret belong together: one of them is missing or empty")
 
 
 def _secret_from_environment() -> str | None:

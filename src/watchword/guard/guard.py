@@ -90,8 +90,6 @@ class Guard:
             raise ValueError("feed, source and keys exclude one another")
         if max_staleness <= timedelta():
             raise ValueError("max_staleness is more than 0 seconds")
-        if (client_id is None) != (client_secret is None):
-            raise ValueError("client_id and client_secret belong together: one of them is missing")
         self.issuer = issuer
         self.audience = audience
         self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
@@ -107,7 +105,7 @@ class Guard:
                 issuer,
                 Address.parse(issuer if feed is None else feed, plain_http_anywhere=unsafely_allow_plain_http),
                 max_staleness=max_staleness,
-                credentials=lambda: Credentials.given_or_from_environment(client_id, client_secret),
+                credentials=Credentials.later(client_id, client_secret),
             )
 
     # -- Decisions

@@ -456,3 +456,11 @@ class Unavailable(Refused):
     code = "unavailable"
     status = 503
     sentence = "The authority cannot answer at the moment. Try again soon."
+
+
+class Bug(Refused):
+    """A mistake in the authority itself; its log has the trace."""
+
+    code = "internal_error"
+    status = 500
+    sentence = "The authority made a mistake."

@@ -1,11 +1,12 @@
 """The authority over HTTP: the table of routes behind its own wall."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
@@ -16,12 +17,13 @@ from watchword.authority.http import Route, answer, read_call, refuse
 from watchword.authority.log.feed import Feed
 from watchword.authority.openapi import openapi_document
 from watchword.authority.routes import ROUTES
-from watchword.errors import Refused
+from watchword.errors import Bug, Refused
 from watchword.guard.policy import Policy
 from watchword.guard.rules import anyone
 
 FEED_PATH: Final = "/revocations"
 OPENAPI_PATH: Final = "/openapi.json"
+_log: Final = logging.getLogger("watchword.authority")
 
 
 def build_app(authority: Authority) -> ASGIApp:
@@ -30,7 +32,7 @@ def build_app(authority: Authority) -> ASGIApp:
     routes.append(StarletteRoute(FEED_PATH, Feed(authority), methods=["GET"]))
     routes.append(StarletteRoute(OPENAPI_PATH, _document(authority), methods=["GET"]))
     # The router never guesses: a path with a slash too many is another path, and no rule opens it.
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={Exception: _bug})
     app.router.redirect_slashes = False
     walled = authority.guard.asgi(app, build_policy())
     origins = authority.settings.cors_origins
@@ -50,8 +52,16 @@ def _starlette_route(authority: Authority, route: Route) -> StarletteRoute:
             return answer(await route.endpoint(authority, call), route.status)
         except Refused as refusal:
             return refuse(refusal, realm=authority.settings.issuer, oauth=route.form)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    """A mistake of ours: the log has the trace, the answer has nothing but the one shape."""
+    _log.error("a request failed", exc_info=error)
+    return refuse(Bug(type(error).__name__), realm="")
 
 
 def _document(authority: Authority) -> Callable[[Request], Awaitable[Response]]:

@@ -1,5 +1,6 @@
 """The database: readers get one snapshot, writers wait for one another, and acknowledged means on disk."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
+        self._turn = asyncio.Lock()
         self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
         _prepare(self._engine.sync_engine)
 
@@ -35,7 +38,7 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: alone from its beginning, durable when the block is left."""
-        async with self._connected() as connection:
+        async with self._turn, self._connected() as connection:
             await connection.execution_options(watchword_writing=True)
             async with connection.begin():
                 yield connection

@@ -1,6 +1,7 @@
 """The authority's settings: one struct, read from the command line, the environment, a file, or left at its default."""
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The origins of pages that may call the authority from a browser."""
     forwarded_allow_ips: str = ""
     """The proxies whose X-Forwarded-For is believed, as a list with commas. Empty: none."""
+    unsafely_allow_plain_http: bool = False
+    """Whether the issuer may be reached over plain http beyond loopback, where anybody on the way can read tokens."""
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -81,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         decorated = parts.query or parts.fragment or parts.username
         if parts.scheme not in ("http", "https") or not parts.hostname or decorated:
             raise SettingsError("issuer: an http(s) address without query, fragment and user is needed")
+        if parts.scheme == "http" and not self.unsafely_allow_plain_http and not _is_loopback(parts.hostname):
+            raise SettingsError("issuer: https is needed beyond loopback")
         if self.issuer.endswith("/"):
             raise SettingsError("issuer: write it without a slash at its end")
         if not self.database.startswith(("sqlite:///", "postgresql://")):
@@ -117,6 +122,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def secret_path(self) -> Path:
         """The file of the secret."""
         return Path(self.secret_file) if self.secret_file else self.database_path.with_suffix(".secret")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(

@@ -22,7 +22,7 @@ from watchword.authority.mint import Tokens, mint_for_user
 from watchword.authority.schema import users
 from watchword.authority.sessions.sessions import begin_session, read_session, ruling
 from watchword.core.keys import Key
-from watchword.errors import NotFound, PasswordChangeRequired, SignInFailed
+from watchword.errors import Busy, NotFound, PasswordChangeRequired, SignInFailed
 
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
 Label = Annotated[str, Meta(max_length=100)]
@@ -67,7 +67,7 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
     async with authority.database.reading() as connection:
         at = await read_head(connection)
         user = await find_user(connection, asked.username)
-    right = await authority.hasher.verify(user.password_hash if user else None, asked.password)
+    right = await _verified(authority, call, asked.username, user, asked.password)
     if user is None or not right or user.disabled:
         await _failed(authority, call.address, user)
         raise SignInFailed("unknown user" if user is None else "disabled" if user.disabled else "wrong password")
@@ -120,7 +120,7 @@ async def change_password(authority: Authority, call: Call[PasswordChange]) -> T
         raise NotFound("only a signed-in user has a password")
     async with authority.database.writing() as connection:
         await throttle.charge(connection, account=user.name, address=call.address)
-    if not await authority.hasher.verify(user.password_hash, asked.password):
+    if not await _verified(authority, call, user.name, user, asked.password):
         await _failed(authority, call.address, user)
         raise SignInFailed("wrong password")
     hashed = await authority.hasher.hash(new_password)
@@ -181,6 +181,18 @@ async def _still(connection: AsyncConnection, at: Head, user: User, client: Clie
     if why is not None:
         raise SignInFailed(f"{why} meanwhile")
     return user_now, client_now
+
+
+async def _verified(
+    authority: Authority, call: Call[SignIn] | Call[PasswordChange], name: str, user: User | None, password: str
+) -> bool:
+    """Whether the password is right. An attempt that nobody looked at is not charged."""
+    try:
+        return await authority.hasher.verify(user.password_hash if user else None, password)
+    except Busy:
+        async with authority.database.writing() as connection:
+            await throttle.uncharge(connection, account=name, address=call.address)
+        raise
 
 
 async def _failed(authority: Authority, address: str, user: User | None) -> None:

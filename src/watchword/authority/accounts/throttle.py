@@ -48,12 +48,22 @@ async def refund(connection: AsyncConnection, *, account: str, address: str) -> 
     """The attempt was right: the account starts from nothing, the address gets this one attempt back."""
     (account_key, _), (address_key, allowance) = _keys(account, address)
     await connection.execute(delete(throttle).where(throttle.c.key == account_key))
-    row = (await connection.execute(select(throttle).where(throttle.c.key == address_key))).mappings().one_or_none()
+    await _give_back(connection, address_key, allowance)
+
+
+async def uncharge(connection: AsyncConnection, *, account: str, address: str) -> None:
+    """The attempt was never looked at: both get it back."""
+    for key, allowance in _keys(account, address):
+        await _give_back(connection, key, allowance)
+
+
+async def _give_back(connection: AsyncConnection, key: str, allowance: Allowance) -> None:
+    row = (await connection.execute(select(throttle).where(throttle.c.key == key))).mappings().one_or_none()
     if row is not None:
         failures = max(row["failures"] - 1, 0)
         until = min(row["until"], row["last_at"] + delay(failures, allowance))
         values = {"failures": failures, "until": until}
-        await connection.execute(throttle.update().where(throttle.c.key == address_key).values(**values))
+        await connection.execute(throttle.update().where(throttle.c.key == key).values(**values))
 
 
 async def forget_old(connection: AsyncConnection) -> None:

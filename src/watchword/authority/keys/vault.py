@@ -7,6 +7,7 @@ the secret that it was wrapped under, so that a rotation can be cut off at any p
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -64,7 +65,7 @@ def read_secrets(settings: Settings) -> list[str]:
         return [text for text in (settings.secret, settings.previous_secret) if text]
     path = settings.secret_path
     if not path.exists() and not settings.database_path.exists():
-        write_secrets(path, [new_secret()])
+        write_secrets(path, [new_secret()], replace=False)
     try:
         if path.stat().st_mode & 0o077:
             raise SettingsError(f"{path}: others may read it; run: chmod 600 {path}")
@@ -73,8 +74,8 @@ def read_secrets(settings: Settings) -> list[str]:
         raise SettingsError(f"{path}: the file of the secret is missing or cannot be read") from None
 
 
-def write_secrets(path: Path, texts: list[str]) -> None:
-    """Replace the secret's file in one step, readable by its owner only."""
+def write_secrets(path: Path, texts: list[str], *, replace: bool = True) -> None:
+    """Write the secret's file in one step, readable by its owner only; without ``replace`` the first one stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -82,7 +83,12 @@ def write_secrets(path: Path, texts: list[str]) -> None:
         file.write("\n".join(texts) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    if replace:
+        beside.replace(path)
+    else:
+        with suppress(FileExistsError):
+            path.hardlink_to(beside)
+        beside.unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from watchword.authority.audit import record
 from watchword.authority.authority import Authority
-from watchword.authority.clients.registry import prove_client
+from watchword.authority.clients.registry import Client, prove_client
 from watchword.authority.http import Call, Form
 from watchword.authority.log.cut import cut_session, cut_token
 from watchword.authority.sessions.refresh import read_refresh_token
@@ -30,18 +32,29 @@ async def revoke_token(authority: Authority, call: Call[RevokeRequest]) -> dict[
     """
     if call.input.token is None:
         raise InvalidRequest("token is missing", field="token")
-    async with authority.changing() as connection:
+    async with authority.database.writing() as connection:
         client = await prove_client(connection, call.client_credentials())
-        refresh = await read_refresh_token(connection, call.input.token)
-        if refresh is not None:
-            session = await read_session(connection, refresh.session)
-            if session is not None and session.client == client.id:
-                await cut_session(connection, session.id)
-                await record(connection, "revoke", actor=client.id, target=session.id, address=call.address)
-        elif token_id := _own_token(authority, call.input.token, client.id):
-            await cut_token(connection, token_id)
-            await record(connection, "revoke", actor=client.id, target=token_id, address=call.address)
+        target = await _cut(authority, connection, client, call.input.token)
+        if target is not None:
+            await record(connection, "revoke", actor=client.id, target=target, address=call.address)
+    if target is not None:
+        await authority.noticed()
     return {}
+
+
+async def _cut(authority: Authority, connection: AsyncConnection, client: Client, token: str) -> str | None:
+    """Cut off what the token stands for, if it is this client's; what that was."""
+    refresh = await read_refresh_token(connection, token)
+    if refresh is not None:
+        session = await read_session(connection, refresh.session)
+        if session is None or session.client != client.id:
+            return None
+        await cut_session(connection, session.id)
+        return session.id
+    token_id = _own_token(authority, token, client.id)
+    if token_id is not None:
+        await cut_token(connection, token_id)
+    return token_id
 
 
 def _own_token(authority: Authority, token: str, client: str) -> str | None:

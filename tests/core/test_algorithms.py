@@ -87,6 +87,15 @@ class TestEcdsa:
         }  # 521 bits: half of all begin with a zero byte
         assert lengths == {132}
 
+    def test_padding_is_not_optional(self, keys: Mapping[str, Key]) -> None:
+        """Without the zeros that r or s begin with, the numbers are the same and the spelling is another."""
+        signatures = {bytes([n]): keys["ES512"].sign(bytes([n])) for n in range(40)}
+        short = {data: signature for data, signature in signatures.items() if signature[66] == 0}
+        assert short
+        for data, signature in short.items():
+            assert keys["ES512"].public.verify(signature, data)
+            assert not keys["ES512"].public.verify(signature[:66] + signature[67:], data)
+
 
 class TestEd25519:
     """RFC 8032 section 5.1.7."""

@@ -67,7 +67,8 @@ def _message(fields: dict[str, str | None]) -> str:
     verdict = "allowed" if fields["code"] == ALLOWED else f"refused {fields['code']}"
     rest = ("subject", "client", "session", "rule", "detail", "fingerprint", "decision")
     facts = " ".join(f"{name}={fields[name]!r}" for name in rest if fields[name] is not None)
-    return f"{verdict} {fields['method']} {fields['path']} {facts}"
+    method, path = (str(fields[name]).replace(" ", "%20") for name in ("method", "path"))  # or a path could feign facts
+    return f"{verdict} {method} {path} {facts}"
 
 
 def _clean(text: str) -> str:

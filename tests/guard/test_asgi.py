@@ -1,0 +1,352 @@
+"""The wall: what passes it, what does not, and how that is told."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from tests.guard.world import World, ask
+
+from watchword import Policy, anyone, errors, owner, role, signed_in
+from watchword.guard.asgi import App, Message, Receive, Scope, Send
+
+POLICY = Policy(
+    ("GET", "/health", anyone),
+    ("GET", "/orders", signed_in),
+    ("POST", "/orders", role("editor")),
+    ("*", "/admin/**", role("admin")),
+)
+Act = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Tells who calls."""
+    caller = scope["caller"]
+    await PlainTextResponse(caller.subject if caller else "nobody")(scope, receive, send)
+
+
+def denied(app_: App = app) -> App:
+    """An app that must not be reached."""
+
+    async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was reached")
+
+    return unreachable
+
+
+class TestHttp:
+    """Requests."""
+
+    async def test_passes(self, world: World) -> None:
+        """Who satisfies the rule reaches the app, which reads the caller."""
+        wall = world.guard().asgi(app, POLICY)
+        answered = await ask(wall, token=world.token())
+        assert (answered.status, answered.body) == (200, b"ada")
+        assert (await ask(wall, method="POST", token=world.token(roles=["editor"]))).body == b"ada"
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "code"),
+        [
+            ("GET", "/orders", 401, "no_token"),
+            ("OPTIONS", "/orders", 401, "no_token"),
+            ("GET", "/nowhere", 401, "no_token"),
+            ("POST", "/health", 401, "no_token"),
+            ("GET", "//health", 401, "no_token"),
+        ],
+    )
+    async def test_without_a_token(self, world: World, method: str, path: str, status: int, code: str) -> None:
+        """Only open rows are open, under their one spelling and method."""
+        answered = await ask(world.guard().asgi(denied(), POLICY), path, method)
+        assert (answered.status, answered.json["code"]) == (status, code)
+        assert answered.header("www-authenticate") == 'Bearer realm="orders"'
+
+    async def test_forbidden(self, world: World) -> None:
+        """A missing role is named; the caller's own roles are not."""
+        token = world.token(roles=["reader"])
+        answered = await ask(world.guard().asgi(denied(), POLICY), method="POST", token=token)
+        assert (answered.status, answered.json["missing"]) == (403, ["role editor"])
+        assert answered.json["title"] == "This needs role editor."
+        assert b"reader" not in answered.body
+        assert 'error="insufficient_scope"' in (answered.header("www-authenticate") or "")
+
+    async def test_open_rows(self, world: World) -> None:
+        """Open rows ignore tokens, good, bad and doubled, and stay open when the guard knows nothing."""
+        wall = world.guard().asgi(app, POLICY)
+        for token in (None, "bad", world.token(), "a, b"):
+            answered = await ask(wall, "/health", token=token, caller="somebody")
+            assert (answered.status, answered.body) == (200, b"nobody")
+        world.forget_everything()
+        assert (await ask(wall, "/health", "HEAD")).status == 200
+        assert (await ask(wall, "/health", headers=[(b"authorization", b"x")] * 2)).status == 200
+        refused = await ask(wall, token=world.token())
+        assert (refused.status, refused.header("retry-after")) == (503, "1")
+
+    async def test_tokens_elsewhere(self, world: World) -> None:
+        """A token is looked for in one place only."""
+        token = world.token().encode()
+        wall = world.guard().asgi(denied(), POLICY)
+        for name in (b"x-authorization", b"proxy-authorization", b"cookie", b"authorization2", b"x-access-token"):
+            answered = await ask(wall, headers=[(name, b"Bearer " + token)], query_string=b"access_token=" + token)
+            assert answered.json["code"] == "no_token"
+
+    async def test_two_fields(self, world: World) -> None:
+        """Two Authorization fields are 400, however they are spelled and even if both are good."""
+        field = b"Bearer " + world.token().encode()
+        answered = await ask(
+            world.guard().asgi(denied(), POLICY), headers=[(b"authorization", field), (b"Authorization", field)]
+        )
+        assert (answered.status, answered.json["code"]) == (400, "ambiguous_credentials")
+
+    async def test_what_takes_no_part(self, world: World) -> None:
+        """The raw path, Host, forwarding and override headers decide nothing."""
+        headers = [
+            (b"host", b"localhost"),
+            (b"x-forwarded-prefix", b"/health"),
+            (b"x-original-url", b"/health"),
+            (b"x-http-method-override", b"GET"),
+        ]
+        wall = world.guard().asgi(denied(), POLICY)
+        assert (await ask(wall, "/admin", "POST", headers=headers, raw_path=b"/health")).status == 401
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"headers": None},
+            {"headers": [b"authorization"]},
+            {"headers": [("authorization", "Bearer x")]},
+            {"headers": [(b"authorization", "Bearer x")]},
+            {"headers": [(b"authorization", None)]},
+            {"headers": {}},
+            {"path": None},
+            {"path": b"/health"},
+            {"path": 5},
+            {"method": None},
+            {"method": 5},
+            {"root_path": None},
+        ],
+        ids=str,
+    )
+    async def test_broken_scopes(self, world: World, broken: dict[str, Any]) -> None:
+        """A scope that no proper server makes is denied, and nothing crashes."""
+        scope = {"path": "/health", "headers": [(b"authorization", b"Bearer x")]} | broken
+        if "headers" in broken:
+            scope["path"] = "/orders"
+        answered = await ask(world.guard().asgi(denied(), POLICY), **scope)
+        assert answered.status in (400, 401)
+
+    async def test_missing_members(self, world: World) -> None:
+        """So is one that lacks its members."""
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {}
+
+        await world.guard().asgi(denied(), POLICY)({"type": "http"}, receive, send)
+        assert sent[0]["status"] == 400
+        sent.clear()
+        for kind in ("other", None, 5):
+            await world.guard().asgi(denied(), POLICY)({"type": kind}, receive, send)
+        await world.guard().asgi(denied(), POLICY)({}, receive, send)
+        assert not sent
+
+    async def test_the_scope_is_copied(self, world: World) -> None:
+        """What the server holds is not written to, and an identity that it brought is not believed."""
+        seen: list[Scope] = []
+
+        async def look(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope)
+            await app(scope, receive, send)
+
+        given: dict[str, Any] = {"type": "http", "method": "GET", "path": "/orders", "caller": "root"}
+        given["headers"] = [(b"authorization", b"Bearer " + world.token().encode())]
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {}
+
+        await world.guard().asgi(look, POLICY)(given, receive, send)
+        assert given["caller"] == "root"
+        assert seen[0]["caller"].subject == "ada"
+
+    async def test_below_a_root_path(self, world: World) -> None:
+        """The path that is judged is the one below the root path."""
+        wall = world.guard().asgi(app, POLICY)
+        assert (await ask(wall, "/shop/health", root_path="/shop")).status == 200
+        assert (await ask(wall, "/shophealth", root_path="/shop")).status == 401
+        assert (await ask(wall, "/health/admin", root_path="/health")).status == 401
+
+    async def test_under_a_mount(self, world: World) -> None:
+        """A wall around a mounted app judges what that app's router sees."""
+        inner = world.guard().asgi(Starlette(routes=[Route("/health", PlainTextResponse("ok"))]), POLICY)
+        outer = Starlette(routes=[Mount("/shop", app=inner), Mount("/", app=denied())])
+        assert (await ask(outer, "/shop/health")).status == 200
+        assert (await ask(outer, "/shop/orders")).status == 401
+        assert (await ask(outer, "/shop//health")).status == 401
+        assert (await ask(outer, "/shop/admin/health")).status == 401
+
+    async def test_lifespan_passes(self, world: World) -> None:
+        """The app's own start-up is not in the way."""
+        with TestClient(world.guard().asgi(Starlette(), POLICY)):
+            pass
+
+
+class TestRefusedInside:
+    """What the app refuses after the wall let the request through."""
+
+    @pytest.fixture
+    def wall(self, world: World) -> Callable[[Callable[[Request], Any]], App]:
+        """A wall around an app in which another is mounted that has this one handler, sync or async."""
+
+        def made(handler: Callable[[Request], Any]) -> App:
+            inner = Starlette(routes=[Route("/x", handler)])
+            outer = Starlette(routes=[Route("/direct", handler), Mount("/mounted", app=inner)])
+            return world.guard().asgi(outer, Policy(("*", "/**", signed_in)))
+
+        return made
+
+    @pytest.mark.parametrize("path", ["/direct", "/mounted/x"])
+    @pytest.mark.parametrize("kind", ["async", "sync"])
+    async def test_require(self, wall: Any, world: World, path: str, kind: str) -> None:
+        """A rule about an object refuses with 403, in a mounted app too, where it would become a 500."""
+
+        async def handler(request: Request) -> Response:
+            request.scope["caller"].require(owner("bob") | role("admin"))
+            raise AssertionError
+
+        def sync_handler(request: Request) -> Response:
+            request.scope["caller"].require(owner("bob") | role("admin"))
+            raise AssertionError
+
+        answered = await ask(wall(handler if kind == "async" else sync_handler), path, token=world.token())
+        assert (answered.status, answered.json["missing"]) == (403, ["ownership or role admin"])
+        assert [message["type"] for message in answered.sent] == ["http.response.start", "http.response.body"]
+
+    @pytest.mark.parametrize("path", ["/direct", "/mounted/x"])
+    async def test_other_refusals(self, wall: Any, world: World, path: str) -> None:
+        """Any refusal that the app raises is answered as what it is."""
+
+        async def handler(request: Request) -> Response:
+            raise errors.NotFound("no such order")
+
+        answered = await ask(wall(handler), path, token=world.token())
+        assert (answered.status, answered.json["code"]) == (404, "not_found")
+
+    async def test_another_framework(self, world: World) -> None:
+        """A server error that is sent after the refusal was dealt with is the refusal's, too."""
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                scope["caller"].require(role("admin"))
+            except errors.Refused:
+                response = PlainTextResponse("oops", 500)
+            await response(scope, receive, send)
+
+        answered = await ask(world.guard().asgi(inner, POLICY), token=world.token())
+        assert (answered.status, answered.json["missing"]) == (403, ["role admin"])
+        assert b"oops" not in answered.body
+
+    async def test_respected(self, wall: Any, world: World) -> None:
+        """A handler that catches the refusal and answers by itself is respected."""
+
+        async def handler(request: Request) -> Response:
+            try:
+                request.scope["caller"].require(role("admin"))
+            except errors.NotPermitted:
+                return PlainTextResponse("less", 206)
+            raise AssertionError
+
+        answered = await ask(wall(handler), "/mounted/x", token=world.token())
+        assert (answered.status, answered.body) == (206, b"less")
+
+    async def test_bugs_stay_bugs(self, wall: Any, world: World) -> None:
+        """A server error that has nothing to do with a refusal stays one, even if something was refused before."""
+
+        async def handler(request: Request) -> Response:
+            with contextlib.suppress(errors.NotPermitted):
+                request.scope["caller"].require(role("admin"))
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await ask(wall(handler), "/mounted/x", token=world.token())
+
+        async def busy(request: Request) -> Response:
+            raise HTTPException(502)
+
+        assert (await ask(wall(busy), "/mounted/x", token=world.token())).status == 502
+
+    async def test_too_late(self, wall: Any, world: World) -> None:
+        """Once the answer has begun, a refusal can only break it off."""
+
+        async def body(caller: Any) -> Any:
+            yield b"half"
+            caller.require(role("admin"))
+
+        async def handler(request: Request) -> Response:
+            return StreamingResponse(body(request.scope["caller"]))
+
+        with pytest.raises(BaseException, match=r".") as raised:
+            await ask(wall(handler), "/direct", token=world.token())
+        assert "not_permitted" in repr(raised.getrepr())
+
+
+class TestWebSockets:
+    """Handshakes."""
+
+    @pytest.fixture
+    def client(self, world: World) -> TestClient:
+        """An app with one WebSocket that echoes the caller, and refuses on request."""
+
+        async def echo(socket: WebSocket) -> None:
+            if "early" in socket.query_params:
+                socket.scope["caller"].require(role("admin"))
+            await socket.accept()
+            if "late" in socket.query_params:
+                socket.scope["caller"].require(role("admin"))
+            await socket.send_text(socket.scope["caller"].subject)
+            await socket.close()
+
+        policy = Policy(("GET", "/ws", signed_in), ("GET", "/admin", role("admin")), ("POST", "/post", signed_in))
+        routes = [WebSocketRoute(path, echo) for path in ("/ws", "/admin", "/post", "/none")]
+        return TestClient(world.guard().asgi(Starlette(routes=routes), policy))
+
+    def test_passes(self, client: TestClient, world: World) -> None:
+        """A good token at the handshake opens it."""
+        with client.websocket_connect("/ws", headers={"Authorization": f"Bearer {world.token()}"}) as socket:
+            assert socket.receive_text() == "ada"
+
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/ws", 401), ("/admin", 403), ("/post", 403), ("/none", 403), ("/ws?early", 403)]
+    )
+    def test_denied_before_accept(self, client: TestClient, world: World, path: str, status: int) -> None:
+        """Where the server can, a denied handshake gets the whole answer."""
+        headers = {} if path == "/ws" else {"Authorization": f"Bearer {world.token()}"}
+        with pytest.raises(WebSocketDisconnect) as denial, client.websocket_connect(path, headers=headers):
+            pass
+        assert getattr(denial.value, "status_code", None) == status
+
+    def test_refused_after_accept(self, client: TestClient, world: World) -> None:
+        """A refusal on an open socket closes it with its code."""
+        with client.websocket_connect("/ws?late", headers={"Authorization": f"Bearer {world.token()}"}) as socket:
+            with pytest.raises(WebSocketDisconnect) as closed:
+                socket.receive_text()
+            assert (closed.value.code, closed.value.reason) == (1008, "not_permitted")
+
+    async def test_servers_without_the_extension(self, world: World) -> None:
+        """Elsewhere it is closed before it was accepted."""
+        nothing: list[dict[str, Any] | None] = [{}, None]
+        for extensions in nothing:
+            answered = await ask(world.guard().asgi(denied(), POLICY), type="websocket", extensions=extensions)
+            assert answered.sent == [{"type": "websocket.close", "code": 1008, "reason": "no_token"}]

@@ -1,0 +1,129 @@
+"""The audit log: one line a decision, and never a token in it."""
+
+import hashlib
+import logging
+
+import pytest
+from tests.guard.world import World, ask
+
+from watchword import Policy, Refused, anyone, errors, owner, role
+from watchword.guard.asgi import Receive, Scope, Send
+
+POLICY = Policy(("GET", "/health", anyone), ("GET", "/**", role("editor")))
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses by ownership."""
+    if scope["caller"]:
+        scope["caller"].require(owner("bob"))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture(autouse=True)
+def listen(caplog: pytest.LogCaptureFixture) -> None:
+    """Listen."""
+    caplog.set_level(logging.INFO)
+
+
+async def test_lines(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Who, what, rule, code, detail, decision and fingerprint; the answer names the decision."""
+    token = world.token(roles=["editor"], session="s-1")
+    answered = await ask(world.guard().asgi(app, POLICY), "/orders/1", token=token)
+    first, second = (vars(record) for record in caplog.records)
+    expected = {
+        "code": "allowed",
+        "method": "GET",
+        "path": "/orders/1",
+        "rule": "role editor",
+        "subject": "ada",
+        "client": "web",
+        "session": "s-1",
+        "detail": None,
+        "fingerprint": hashlib.sha256(token.encode()).hexdigest()[:16],
+        "levelno": logging.INFO,
+        "name": "watchword.decisions",
+    }
+    assert first.items() >= expected.items()
+    assert second.items() >= {"code": "not_permitted", "rule": "owner bob", "subject": "ada"}.items()
+    assert first["decision"] == second["decision"] == answered.json["decision"]
+    assert caplog.messages[0].startswith("allowed GET /orders/1 subject='ada' client='web'")
+    assert caplog.messages[1].startswith("refused not_permitted GET /orders/1 subject='ada'")
+
+
+async def test_no_token_in_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """No line of any decision holds a token, or any part of one that could be used."""
+    good, expired = world.token(roles=["editor"]), world.token(issued_at=world.wall_time - 5000)
+    wall = world.guard().asgi(app, POLICY)
+    for token in (good, expired, good + "x", good.rpartition(".")[0], "x" * 70_000):
+        for path in ("/health", "/orders", f"/orders/{good}"):
+            await ask(wall, path, token=token)
+    world.cut_off("user", "ada", "user_disabled")
+    await ask(wall, "/orders", token=good)
+    everything = repr([vars(record) for record in caplog.records]) + caplog.text
+    assert len(caplog.records) >= 16
+    for part in good.split(".") + expired.split(".") + ["x" * 100]:
+        assert part not in everything
+
+
+async def test_a_cut_off_caller_is_named(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Whose token was verified is known, although it was refused; of an unverified one nothing is believed."""
+    token = world.token()
+    world.cut_off("user", "ada", "user_disabled")
+    wall = world.guard().asgi(app, POLICY)
+    await ask(wall, token=token)
+    await ask(wall, token=token[:-6] + "AAAAAA")
+    cut_off, unverified = (vars(record) for record in caplog.records)
+    assert (cut_off["code"], cut_off["subject"]) == ("user_disabled", "ada")
+    assert (unverified["subject"], unverified["client"]) == (None, None)
+
+
+async def test_one_line_whatever_the_path_holds(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Control characters become harmless, and long paths are cut."""
+    wall = world.guard().asgi(app, POLICY)
+    await ask(wall, "/a\r\nallowed GET /admin\x1b[31m\u202e\u2028" + "z" * 5000, method="GE\nT")
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert record.getMessage().startswith("refused no_token GE\ufffdT /a\ufffd\ufffdallowed%20GET%20/admin\ufffd[31m")
+    assert len(record.getMessage()) < 700
+
+
+async def test_levels(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What strangers can cause is INFO; a guard that knows too little is a WARNING."""
+    wall = world.guard().asgi(app, POLICY)
+    await ask(wall)
+    await ask(wall, token="x.y.z")
+    await ask(wall, "/health")
+    assert {record.levelno for record in caplog.records} == {logging.INFO}
+    world.forget_everything()
+    await ask(wall, token=world.token())
+    assert caplog.records[-1].levelno == logging.WARNING
+
+
+async def test_a_refusal_of_the_app_has_its_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that the app raised by itself is in the log once."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise errors.NotFound("no such order")
+
+    await ask(world.guard().asgi(refusing, POLICY), token=world.token(roles=["editor"]))
+    assert [vars(record)["code"] for record in caplog.records] == ["allowed", "not_found"]
+
+
+def test_direct_use(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Tokens verified outside HTTP leave their lines, data tokens with their client."""
+    guard = world.guard()
+    guard.verify(world.token())
+    with pytest.raises(Refused):
+        guard.verify("x")
+    guard.data(world.issuer.mint_data(client="b", audience="orders", data={}, position=world.head))
+    told = [(vars(r)["method"], vars(r)["code"], vars(r)["client"]) for r in caplog.records]
+    assert told == [("verify", "allowed", "web"), ("verify", "token_malformed", None), ("data", "allowed", "b")]
+
+
+async def test_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A logger that is off costs no line, and the answer still names its decision."""
+    caplog.set_level(logging.ERROR, "watchword.decisions")
+    answered = await ask(world.guard().asgi(app, POLICY))
+    assert not caplog.records
+    assert answered.json["decision"]

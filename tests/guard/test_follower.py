@@ -1,0 +1,452 @@
+"""The follower: what it makes of a real HTTP server's answers, proper and improper."""
+
+import base64
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.guard.authority import Authority, Handler
+
+from watchword import Guard, Issuer, Key, Position
+from watchword.guard import follower as module
+from watchword.guard.follower import Follower
+from watchword.transport import Address, Credentials
+
+LONG = 10.0  # seconds after which a test gives up
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come."""
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def authority(keys: Mapping[str, Key]) -> Iterator[Authority]:
+    """A running authority."""
+    running = Authority(keys["Ed25519"])
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def follow(authority: Authority) -> Iterator[Callable[..., Follower]]:
+    """Makes followers, and stops them at the end."""
+    made: list[Follower] = []
+
+    def make(*, start: bool = True, url: str | None = None, **settings: Any) -> Follower:
+        settings.setdefault("max_staleness", timedelta(seconds=30))
+        made.append(Follower(authority.url, Address.parse(url or authority.url), **settings))
+        if start:
+            made[-1].start()
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.stop()
+    assert not running()
+
+
+def running() -> bool:
+    """Whether any follower's thread is alive."""
+    return any(thread.name == "watchword-follower" for thread in threading.enumerate())
+
+
+def number(follower: Follower) -> int | None:
+    """How far it has come."""
+    known = follower.known()
+    return known and known.knowledge.number
+
+
+class TestFollowing:
+    """With an authority that behaves."""
+
+    def test_snapshot_then_news(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """A snapshot first; then news as they happen, each confirmed by the next request's cursor."""
+        authority.cut_off("user", "ada", "user_disabled")
+        follower = follow()
+        assert follower.wait(LONG)
+        assert number(follower) == 1
+        authority.cut_off("user", "bob", "user_disabled")
+        until(lambda: number(follower) == 2)
+        until(lambda: authority.asked[-1].get("after") == "e1.2")
+        first, *later = authority.asked
+        assert ("after" in first, first["hold"], first["stale"], first["path"]) == (False, "0", "30", "/revocations")
+        assert {query["hold"] for query in later} == {"7.5"}
+        assert len({query["nonce"] for query in authority.asked}) == len(authority.asked)
+        assert follower.last_error is None
+        assert authority.connections == 1
+
+    def test_many_pages(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """What comes in many pages is fetched without a hold, and not shown before it is whole."""
+        authority.page_size = 10
+        for index in range(95):
+            authority.cut_off("user", f"u{index}", "user_disabled")
+        shown: list[int | None] = []
+        follower = follow(start=False)
+
+        def note_and_answer(handler: Handler, page: bytes) -> None:
+            shown.append(number(follower))
+            handler.answer(page)
+
+        authority.misbehave = note_and_answer
+        follower.start()
+        until(lambda: number(follower) == 95)
+        assert shown[:10] == [None] * 10
+        assert {query["hold"] for query in authority.asked[:10]} == {"0"}
+        known = follower.known()
+        assert known is not None
+        assert len(known.knowledge.cutoffs) == 95
+
+    def test_dated_by_the_request(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """However late an answer comes, it is as old as its request."""
+        now = [100.0]
+        arrived, release = threading.Event(), threading.Event()
+
+        def delayed(handler: Handler, page: bytes) -> None:
+            arrived.set()
+            assert release.wait(LONG)
+            handler.answer(page)
+
+        authority.misbehave = delayed
+        follower = follow(clock=lambda: now[0])
+        assert arrived.wait(LONG)
+        now[0] = 150.0
+        release.set()
+        assert follower.wait(LONG)
+        known = follower.known()
+        assert known is not None
+        assert known.as_of == 100.0
+
+    def test_short_staleness(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """An empty page after a hold renews the date; the hold is a quarter of the staleness."""
+        follower = follow(max_staleness=timedelta(seconds=0.4))
+        assert follower.wait(LONG)
+        first = follower.known()
+        assert first is not None
+        until(lambda: (known := follower.known()) is not None and known.as_of > first.as_of + 0.2)
+        assert authority.asked[-1]["hold"] == "0.1"
+
+    def test_new_epoch(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """After a recovery the old cursor brings a snapshot of the new epoch, which is taken."""
+        authority.cut_off("user", "ada", "user_disabled")
+        follower = follow()
+        assert follower.wait(LONG)
+        with authority.moved:
+            authority.epoch, authority.entries = "e2", []
+            authority.moved.notify_all()
+        authority.cut_off("user", "bob", "user_disabled")
+        until(lambda: (known := follower.known()) is not None and known.knowledge.epoch == "e2")
+
+    def test_credentials(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """Both parts are form-encoded before they are joined (RFC 6749 section 2.3.1), and shown nowhere."""
+        credentials = Credentials("orders service", "s:e/c+ret ö")
+        follower = follow(credentials=lambda: credentials)
+        assert follower.wait(LONG)
+        scheme, _, coded = (authority.credentials[0] or "").partition(" ")
+        assert scheme == "Basic"
+        assert base64.b64decode(coded) == b"orders+service:s%3Ae%2Fc%2Bret+%C3%B6"
+        assert "ret" not in repr(credentials)
+
+    def test_credentials_of_the_environment(
+        self, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A guard finds its credentials in the environment, the secret in a file if need be."""
+        file = tmp_path / "secret"
+        file.write_text("hush\n")
+        monkeypatch.setenv("WATCHWORD_CLIENT_ID", "orders")
+        guard = Guard(authority.url, audience="orders")
+        guard.start()
+        until(lambda: "together" in (guard.status().last_error or ""))
+        monkeypatch.setenv("WATCHWORD_CLIENT_SECRET_FILE", str(file))
+        until(lambda: guard.status().fresh)
+        guard.stop()
+        assert authority.credentials[0] == "Basic " + base64.b64encode(b"orders:hush").decode()
+
+
+def lying(**members: Any) -> Callable[[Authority], None]:
+    """Pages with lies in them."""
+    return lambda authority: authority.change.update(members)
+
+
+def doing(act: Callable[[Handler, bytes], None]) -> Callable[[Authority], None]:
+    """Answers that are improper."""
+
+    def prepare(authority: Authority) -> None:
+        authority.misbehave = act
+
+    return prepare
+
+
+IMPROPER: dict[str, tuple[Callable[[Authority], None], str]] = {
+    "wrong nonce": (doing(lambda h, page: h.answer(page, nonce="another")), "another request"),
+    "no nonce": (
+        doing(lambda h, _: h.break_off(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")),
+        "another request",
+    ),
+    "500": (doing(lambda h, _: h.answer(b"oops", 500)), "answered 500"),
+    "503": (doing(lambda h, _: h.answer(b'{"code":"history_lost"}', 503)), "answered 503 history_lost"),
+    "401": (doing(lambda h, _: h.answer(b'{"code":"invalid_client"}', 401)), "answered 401 invalid_client"),
+    "400": (doing(lambda h, _: h.answer(b'{"code":"a b<script>"}', 400)), "answered 400"),
+    "404": (doing(lambda h, _: h.answer(b"[" * 5000, 404)), "answered 404"),
+    "redirect": (doing(lambda h, _: h.answer(b"", 307, Location=h.path)), "answered 307"),
+    "204": (doing(lambda h, _: h.answer(b"", 204)), "answered 204"),
+    "not JSON": (doing(lambda h, _: h.answer(b"<html>")), "not a page"),
+    "empty": (doing(lambda h, _: h.answer(b"")), "not a page"),
+    "too long": (doing(lambda h, page: h.answer(page + b" " * 20_000)), "over 20000 bytes"),
+    "too long, unannounced": (
+        doing(lambda h, _: h.break_off(b"HTTP/1.0 200 OK\r\nWatchword-Nonce: x\r\n\r\n" + b" " * 30_000)),
+        "over 20000 bytes",
+    ),
+    "broken off": (
+        doing(lambda h, _: h.break_off(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")),
+        "broke off",
+    ),
+    "no HTTP": (doing(lambda h, _: h.break_off(b"SSH-2.0-x\r\n")), "HTTP answer"),
+    "nothing": (doing(lambda h, _: h.break_off(b"")), "HTTP answer"),
+    "another issuer": (lying(issuer="https://elsewhere.example"), "another issuer"),
+    "beyond its head": (lying(number=7, head=5), "beyond its own head"),
+    "no keys": (lying(keys=None), "without keys"),
+    "continues nothing": (lying(after=5), "elsewhere"),
+    "unknown scope": (
+        lying(number=1, head=1, entries=[{"number": 1, "scope": "planet", "id": "x", "reason": "r"}]),
+        "not known here",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IMPROPER)
+def test_improper(case: str, authority: Authority, follow: Callable[..., Follower]) -> None:
+    """An improper answer dates nothing and changes nothing; after it, a proper one is taken."""
+    prepare, complaint = IMPROPER[case]
+    prepare(authority)
+    follower = follow(max_bytes=20_000)
+    until(lambda: complaint in (follower.last_error or ""))
+    assert follower.known() is None
+    authority.misbehave = None
+    authority.change.clear()
+    follower.wake()
+    assert follower.wait(LONG)
+    until(lambda: follower.last_error is None)
+
+
+@pytest.mark.parametrize("case", ["wrong nonce", "500", "another issuer", "continues nothing", "broken off"])
+def test_improper_later(case: str, authority: Authority, follow: Callable[..., Follower]) -> None:
+    """What is known stays, and keeps its date, while answers are improper; then it goes on without a gap."""
+    authority.cut_off("user", "ada", "user_disabled")
+    follower = follow(max_bytes=20_000)
+    until(lambda: len(authority.asked) > 1)
+    IMPROPER[case][0](authority)
+    before = follower.known()
+    authority.cut_off("user", "bob", "user_disabled")
+    until(lambda: IMPROPER[case][1] in (follower.last_error or ""))
+    assert follower.known() is before
+    authority.misbehave = None
+    authority.change.clear()
+    until(lambda: number(follower) == 2)
+    known = follower.known()
+    assert known is not None
+    assert len(known.knowledge.cutoffs) == 2
+
+
+def test_a_gap(authority: Authority, follow: Callable[..., Follower]) -> None:
+    """A page with a hole is not taken; the follower asks for a snapshot, which has everything."""
+    follower = follow()
+    until(lambda: len(authority.asked) > 1)
+    authority.change["entries"] = []
+    authority.cut_off("user", "ada", "user_disabled")
+    until(lambda: "gap" in (follower.last_error or ""))
+    asked = len(authority.asked)
+    authority.change.clear()
+    until(lambda: number(follower) == 1)
+    assert any("after" not in query for query in authority.asked[asked - 1 :])
+
+
+def test_lost_history_keeps_its_cursor(authority: Authority, follow: Callable[..., Follower]) -> None:
+    """A closed feed is asked again with the same cursor: to drop it would hide what was lost."""
+    follower = follow()
+    until(lambda: len(authority.asked) > 1)
+    asked = len(authority.asked)
+    IMPROPER["503"][0](authority)
+    authority.cut_off("user", "ada", "user_disabled")
+    until(lambda: len(authority.asked) > asked + 2)
+    assert all(query.get("after") == "e1.0" for query in authority.asked[1:])
+    assert number(follower) == 0
+
+
+def test_behind(authority: Authority, follow: Callable[..., Follower]) -> None:
+    """An authority that is behind what is known dates nothing."""
+    for name in ("ada", "bob"):
+        authority.cut_off("user", name, "user_disabled")
+    follower = follow()
+    until(lambda: len(authority.asked) > 1)
+    before = follower.known()
+    with authority.moved:
+        authority.entries.pop()
+        authority.moved.notify_all()
+    until(lambda: "behind" in (follower.last_error or "") or "elsewhere" in (follower.last_error or ""))
+    until(lambda: len(authority.asked) > 4)
+    assert follower.known() is before
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"])
+def test_trickle(
+    authority: Authority, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    """An answer that comes byte by byte is given up in time, in its head and in its body."""
+    monkeypatch.setattr(module, "_ANSWER_TIME", 0.3)
+
+    def drip(handler: Handler, page: bytes) -> None:
+        handler.connection.sendall(start)
+        handler.drip(b"H" if not start else b"a")
+
+    authority.misbehave = drip
+    follower = follow()
+    until(lambda: follower.last_error == "no whole answer in time")
+    authority.misbehave = None
+    assert follower.wait(LONG)
+
+
+def test_nobody_there(authority: Authority, follow: Callable[..., Follower]) -> None:
+    """A refused connection is tried again, with pauses."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        follower = follow(url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        until(lambda: follower.last_error is not None)
+        assert follower.last_error == "Connection refused"
+
+
+def test_no_tight_loop(authority: Authority, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authority that answers without holding is not asked as fast as it answers."""
+    monkeypatch.setattr(authority, "page", lambda after, _: Authority.page(authority, after, 0))
+    follower = follow()
+    assert follower.wait(LONG)
+    asked = len(authority.asked)
+    began = time.monotonic()
+    until(lambda: len(authority.asked) >= asked + 4)
+    assert time.monotonic() - began > 0.2
+
+
+class TestPause:
+    """The waits between attempts, without waiting for them."""
+
+    def test_growing_and_jittered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From a tenth of a second to five, each by chance between half and whole."""
+        waited: list[float] = []
+        run = module._Run(None)  # type: ignore[arg-type]
+        monkeypatch.setattr(run.stopping, "wait", lambda seconds: waited.append(seconds))
+        monkeypatch.setattr(run.nudged, "wait", lambda seconds: waited.append(seconds))
+        totals = []
+        for failures in (1, 2, 3, 6, 7, 8, 5000):
+            waited.clear()
+            run.pause(failures)
+            totals.append(sum(waited))
+            assert waited[0] <= 0.1
+        for total, whole in zip(totals, (0.1, 0.2, 0.4, 3.2, 5, 5, 5), strict=True):
+            assert whole / 2 <= total <= whole + 0.001
+
+    def test_a_nudge_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """But only after its first part."""
+        run = module._Run(None)  # type: ignore[arg-type]
+        nudger = threading.Timer(0.2, run.nudged.set)
+        nudger.start()
+        run.nudged.set()  # from before the failure: it does not count
+        waits: list[bool] = []
+        wait = run.nudged.wait
+        monkeypatch.setattr(run.nudged, "wait", lambda seconds: waits.append(wait(seconds * 100)))
+        began = time.monotonic()
+        run.pause(5000)
+        assert waits == [True]
+        assert time.monotonic() - began > 0.09
+        nudger.join()
+
+
+class TestLife:
+    """Start, stop, fork."""
+
+    def test_no_io_before_start(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """Nothing happens at construction."""
+        follow(start=False)
+        Guard(authority.url, audience="orders")
+        assert authority.connections == 0
+
+    def test_stop_while_held(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """It ends at once although the authority holds its request, twice over, and can be started again."""
+        follower = follow(max_staleness=timedelta(hours=1))
+        for _ in range(2):
+            asked = len(authority.asked)
+            follower.start()
+            follower.start()
+            until(lambda: any(query["hold"] == "10" for query in authority.asked[asked:]))  # noqa: B023
+            run = follower._run
+            follower.stop()
+            assert run is not None
+            assert run.ended.is_set()  # the authority would have held the request for twice as long as stop waits
+            follower.stop()
+        authority.cut_off("user", "ada", "user_disabled")
+        follower.start()
+        until(lambda: number(follower) == 1)
+
+    def test_stop_during_a_pause(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """It ends at once between attempts, too."""
+        IMPROPER["500"][0](authority)
+        follower = follow()
+        until(lambda: len(authority.asked) > 4)
+        run = follower._run
+        follower.stop()
+        assert run is not None
+        assert run.ended.is_set()
+
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_fork(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """A forked child follows on its own connection, and leaves its parent's alone, held locks and all."""
+        follower = follow()
+        until(lambda: len(authority.asked) > 1)
+        follower._lock.acquire()  # as some thread of the parent may
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            try:
+                follower.start()
+                deadline = time.monotonic() + LONG
+                while number(follower) != 1 and time.monotonic() < deadline:
+                    time.sleep(0.002)
+                os._exit(0 if number(follower) == 1 and follower.wait(0) else 1)
+            finally:
+                os._exit(2)
+        follower._lock.release()
+        until(lambda: authority.connections == 2)
+        authority.cut_off("user", "ada", "user_disabled")
+        until(lambda: number(follower) == 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert follower.last_error is None
+        assert authority.connections == 2
+
+    async def test_guard(self, authority: Authority) -> None:
+        """A guard on a feed: ready when its lifespan begins, and a revocation reaches it while it waits."""
+        guard = Guard(authority.url, audience="orders")
+        token = Issuer(authority.url, authority.key).mint(
+            subject="ada", audience="orders", client="web", position=Position("e1", 0)
+        )
+        async with guard.lifespan():
+            assert guard.verify(token).subject == "ada"
+            authority.cut_off("user", "ada", "credentials_changed")
+            until(lambda: guard.status().position == 1)
+            with pytest.raises(Exception, match="credentials_changed"):
+                guard.verify(token)
+
+    async def test_guard_without_an_authority(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A service whose authority is down starts after a while, closed."""
+        monkeypatch.setattr("watchword.guard.guard.START_TIME", 0.05)
+        IMPROPER["500"][0](authority)
+        guard = Guard(authority.url, audience="orders")
+        async with guard.lifespan():
+            with pytest.raises(Exception, match="guard_not_ready"):
+                guard.verify("a.b.c")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final, Self, final
+from typing import Self, final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,8 +16,6 @@ from watchword.authority.log.reader import LogReader
 from watchword.authority.log.source import DatabaseSource
 from watchword.authority.settings import Settings
 from watchword.guard.guard import Guard
-
-MAX_LEEWAY: Final = 60.0
 
 
 @final

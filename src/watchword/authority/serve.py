@@ -4,23 +4,17 @@ import asyncio
 import logging
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 
-from watchword.authority.accounts import throttle
 from watchword.authority.app import build_app
-from watchword.authority.authority import MAX_LEEWAY, Authority
+from watchword.authority.authority import Authority
 from watchword.authority.bootstrap import FirstAdministrator
-from watchword.authority.log.head import raise_floor
-from watchword.authority.sessions.sessions import forget_over
+from watchword.authority.housekeeping import Housekeeper
 from watchword.authority.settings import Settings
-from watchword.errors import Refused
 
-HOUSEKEEPING_SECONDS: Final = 30.0
-_FLOOR_MARGIN: Final = MAX_LEEWAY + 60.0
 _log: Final = logging.getLogger("watchword.authority")
 
 
@@ -40,7 +34,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. The first start tells the first administrator's password, once."""
     authority = await Authority.open(settings)
-    housekeeping = asyncio.create_task(_keep_house(authority))
+    housekeeper = Housekeeper(authority)
     try:
         if authority.first_administrator is not None:
             tell_first_administrator(settings, authority.first_administrator)
@@ -59,30 +53,23 @@ async def serve(settings: Settings) -> None:
         _log.info("the authority %s listens on %s:%s", settings.issuer, settings.host, settings.port)
         await _Server(config, authority).serve()
     finally:
-        housekeeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await housekeeping
+        await housekeeper.stop()
         await authority.close()
 
 
-def tell_first_administrator(settings: Settings, first: FirstAdministrator) -> None:
-    """To the terminal, or to a file of mode 0600 where there is none; never to a log."""
+def tell_first_administrator(settings: Settings, first: FirstAdministrator, *, file: bool = False) -> Path | None:
+    """To the terminal, or to a file of mode 0600 where there is none or a ``file`` is wanted; never to a log.
+
+    Gives the file's path, or None.
+    """
     lines = f"user name: {first.name}\none-time password: {first.password}\n"
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not file:
         sys.stdout.write(f"\nThe first administrator, shown once; change the password at the first sign-in:\n{lines}\n")
         sys.stdout.flush()
-        return
-    path: Path = settings.database_path.with_suffix(".first-administrator")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(lines)
+        return None
+    path = settings.database_path.with_suffix(".first-administrator")
+    path.unlink(missing_ok=True)  # what lies there may be open to others; only a new file is surely ours
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
+        target.write(lines)
     _log.warning("the first administrator's one-time password is in %s; delete it once it is used", path)
-
-
-async def _keep_house(authority: Authority) -> None:
-    while True:
-        with suppress(Refused):
-            async with authority.database.writing() as connection:
-                await raise_floor(connection, _FLOOR_MARGIN)
-                await throttle.forget_old(connection)
-                await forget_over(connection, authority.settings.session_days * 86400.0)
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+    return path

@@ -67,11 +67,13 @@ def read_secrets(settings: Settings) -> list[str]:
     if not path.exists() and not settings.database_path.exists():
         write_secrets(path, [new_secret()], replace=False)
     try:
-        if path.stat().st_mode & 0o077:
-            raise SettingsError(f"{path}: others may read it; run: chmod 600 {path}")
-        return path.read_text("utf-8").split()
+        open_to_others = path.stat().st_mode & 0o077
+        texts = path.read_text("utf-8").split()
     except (OSError, ValueError):
         raise SettingsError(f"{path}: the file of the secret is missing or cannot be read") from None
+    if open_to_others:
+        raise SettingsError(f"{path}: others may read it; run: chmod 600 {path}")
+    return texts
 
 
 def write_secrets(path: Path, texts: list[str], *, replace: bool = True) -> None:

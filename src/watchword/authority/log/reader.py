@@ -38,8 +38,9 @@ class LogReader:
         self._issuer = issuer
         self._cursor_key = cursor_key
         self._boarding: dict[Cursor | None, asyncio.Task[Read]] = {}
+        self._flights: set[asyncio.Task[Read]] = set()
         self._next_move = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
     def cursor(self, text: str) -> Cursor | None:
@@ -51,6 +52,8 @@ class LogReader:
         flight = self._boarding.get(after)
         if flight is None:
             flight = self._boarding[after] = asyncio.create_task(self._read(after))
+            self._flights.add(flight)
+            flight.add_done_callback(self._landed)
         return await asyncio.shield(flight)
 
     @property
@@ -60,12 +63,7 @@ class LogReader:
 
     async def wait(self, move: asyncio.Event, longest: float) -> bool:
         """Wait for a move, at most ``longest`` seconds and not while closing; whether it came."""
-        if self._closing:
-            return False
-        with suppress(TimeoutError):
-            await asyncio.wait_for(move.wait(), longest)
-            return True
-        return False
+        return not self.closing and await _set_within(move, longest)
 
     def wake(self) -> None:
         """Wake all who wait: something was committed."""
@@ -75,23 +73,23 @@ class LogReader:
     @property
     def closing(self) -> bool:
         """Whether held answers must be given now, since the process is about to stop."""
-        return self._closing
+        return self._closing.is_set()
 
     def start(self) -> None:
         """Begin to watch for changes that other processes make."""
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop watching, and let all who wait have their answer."""
+        """Stop watching, and let all who wait have their answer.
+
+        Nothing is cancelled: a task that is cancelled while it takes a connection leaves that connection open.
+        """
         self.release()
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+        await asyncio.gather(*self._flights, *filter(None, [self._watcher]), return_exceptions=True)
 
     def release(self) -> None:
         """Answer all who wait, now and from now on."""
-        self._closing = True
+        self._closing.set()
         self.wake()
 
     async def _read(self, after: Cursor | None) -> Read:
@@ -106,9 +104,14 @@ class LogReader:
             raise
         return Read(page, page.encode())
 
+    def _landed(self, flight: asyncio.Task[Read]) -> None:
+        self._flights.discard(flight)
+        if not flight.cancelled():
+            flight.exception()  # whoever still waits has it; if nobody does, nobody misses it
+
     async def _watch(self) -> None:
         seen: tuple[object, ...] | None = None
-        while True:
+        while not await _set_within(self._closing, POLL_SECONDS):
             with suppress(Refused):
                 async with self._database.reading() as connection:
                     query = select(head.c.epoch, head.c.position, head.c.floor)
@@ -116,4 +119,9 @@ class LogReader:
                 if seen is not None and now != seen:
                     self.wake()
                 seen = now
-            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        return await asyncio.wait_for(event.wait(), seconds)
+    return False

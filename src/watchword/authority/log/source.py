@@ -1,7 +1,6 @@
 """How the authority's own guard follows the log: from the database, without HTTP."""
 
 import asyncio
-from contextlib import suppress
 from typing import Final, final
 
 from watchword.authority.log.reader import LogReader
@@ -61,11 +60,9 @@ class DatabaseSource:
         self._task = asyncio.create_task(self._follow())
 
     async def unfollow(self) -> None:
-        """Stop following."""
+        """Wait for the end of following, which comes once the reader closes."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
 
     async def _follow(self) -> None:
         while not self._reader.closing:

@@ -1,0 +1,47 @@
+"""What is forgotten in time: cutoffs below the floor, old failures, and sessions that are over."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final, final
+
+from watchword.authority.accounts.throttle import forget_old
+from watchword.authority.authority import Authority
+from watchword.authority.log.head import raise_floor
+from watchword.authority.sessions.sessions import forget_over
+from watchword.core.tokens import MAX_LEEWAY
+from watchword.errors import Refused
+
+PERIOD_SECONDS: Final = 30.0
+FLOOR_MARGIN: Final = MAX_LEEWAY.total_seconds() + 60.0
+"""What a cutoff outlives the longest token by, in seconds: the largest leeway, and the time of a transaction."""
+_DAY: Final = 86400.0
+
+
+async def keep_house(authority: Authority) -> None:
+    """Forget what is over, once."""
+    async with authority.database.writing() as connection:
+        await raise_floor(connection, FLOOR_MARGIN)
+        await forget_old(connection)
+        await forget_over(connection, authority.settings.session_days * _DAY)
+
+
+@final
+class Housekeeper:
+    """Keeps house every half a minute until it is stopped."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_on())
+
+    async def stop(self) -> None:
+        """Let what runs end, and stop."""
+        self._stopping.set()
+        await self._task
+
+    async def _keep_on(self) -> None:
+        while not self._stopping.is_set():
+            with suppress(Refused):  # the database is away: next time
+                await keep_house(self._authority)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), PERIOD_SECONDS)

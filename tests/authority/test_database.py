@@ -1,0 +1,105 @@
+"""Transactions: one snapshot for a reader, one writer at a time, and what is acknowledged is on disk."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from watchword.authority.database import Database, clock, migrate
+from watchword.authority.schema import audiences
+from watchword.errors import Unavailable
+
+_names = select(audiences.c.name).order_by(audiences.c.name)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """An empty database."""
+    migrate(tmp_path / "w.db")
+    database = Database(tmp_path / "w.db")
+    yield database
+    await database.dispose()
+
+
+async def _add(database: Database, name: str) -> None:
+    async with database.writing() as connection:
+        await connection.execute(insert(audiences).values(name=name, created_at=0))
+
+
+async def test_a_reader_sees_one_snapshot(database: Database) -> None:
+    """What is committed between two statements of a reader is not seen by the second one."""
+    await _add(database, "a")
+    async with database.reading() as connection:
+        assert (await connection.execute(_names)).scalars().all() == ["a"]
+        await _add(database, "b")
+        assert (await connection.execute(_names)).scalars().all() == ["a"]
+    async with database.reading() as connection:
+        assert (await connection.execute(_names)).scalars().all() == ["a", "b"]
+
+
+async def test_a_failed_block_changes_nothing(database: Database) -> None:
+    """An exception in a writing block takes all of it back."""
+
+    async def fail() -> None:
+        async with database.writing() as connection:
+            await connection.execute(insert(audiences).values(name="a", created_at=0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with database.reading() as connection:
+        assert (await connection.execute(_names)).scalars().all() == []
+
+
+async def test_writers_wait_for_one_another(database: Database) -> None:
+    """Read, then write, in fifty tasks at once: no update is lost and none fails."""
+
+    async def count_up() -> None:
+        async with database.writing() as connection:
+            number = len((await connection.execute(_names)).all())
+            await asyncio.sleep(0)
+            await connection.execute(insert(audiences).values(name=f"{number:03}", created_at=0))
+
+    await asyncio.gather(*(count_up() for _ in range(50)))
+    async with database.reading() as connection:
+        assert (await connection.execute(_names)).scalars().all() == [f"{n:03}" for n in range(50)]
+
+
+async def test_commits_are_durable(database: Database) -> None:
+    """Every connection writes ahead to a log that is synchronised at each commit."""
+    async with database.reading() as connection:
+        pragmas = {}
+        for name in ("journal_mode", "synchronous", "foreign_keys"):
+            pragmas[name] = (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+async def test_a_database_that_fails_is_unavailable(database: Database, tmp_path: Path) -> None:
+    """Nothing of the driver's escapes, and the refusal says to come again."""
+    with pytest.raises(Unavailable) as refusal:
+        async with database.reading() as connection:
+            await connection.execute(text("SELECT * FROM nowhere"))
+    assert (refusal.value.status, refusal.value.retry_after) == (503, 1)
+
+
+async def test_the_clock_agrees_with_the_system(database: Database) -> None:
+    """The database's clock is in seconds since 1970, with fractions."""
+    async with database.reading() as connection:
+        now = await clock(connection)
+        whole = (await connection.execute(text("SELECT CAST(strftime('%s', 'now') AS REAL)"))).scalar_one()
+    assert abs(now - whole) < 2
+    assert now != int(now)
+
+
+def test_the_file_is_its_owners_alone_and_migrating_twice_is_harmless(tmp_path: Path) -> None:
+    """The database holds password hashes and wrapped keys."""
+    path = tmp_path / "folder" / "w.db"
+    migrate(path)
+    migrate(path)
+    assert path.stat().st_mode & 0o077 == 0
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() != []
+    connection.close()

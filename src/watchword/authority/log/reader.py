@@ -116,7 +116,7 @@ class LogReader:
                 async with self._database.reading() as connection:
                     query = select(head.c.epoch, head.c.position, head.c.floor)
                     now = tuple((await connection.execute(query)).one())
-                if seen is not None and now != seen:
+                if now != seen:
                     self.wake()
                 seen = now
 

@@ -1,0 +1,99 @@
+"""Reading pages for many at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.authority import Authority
+from watchword.authority.database import Database
+from watchword.authority.log.cut import cut_token
+from watchword.authority.log.reader import LogReader
+
+Reads = list[asyncio.Event]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Each read of the database waits for its event, in the order of their beginning."""
+    gates: Reads = []
+    reading = Database.reading
+
+    @asynccontextmanager
+    async def gated(self: Database) -> AsyncIterator[AsyncConnection]:
+        gates.append(asyncio.Event())
+        await gates[-1].wait()
+        async with reading(self) as connection:
+            yield connection
+
+    monkeypatch.setattr(Database, "reading", gated)
+    return gates
+
+
+async def _settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def reader(authority: Authority) -> LogReader:
+    """A reader of its own, which nobody else uses."""
+    return LogReader(authority.database, authority.settings.issuer, b"k" * 32)
+
+
+async def test_all_who_ask_before_a_read_begins_share_it(reader: LogReader, reads: Reads) -> None:
+    """A hundred followers cost one read and one encoding."""
+    asked = [asyncio.create_task(reader.read(None)) for _ in range(100)]
+    await _settle()
+    assert len(reads) == 1
+    reads[0].set()
+    assert len({id(read) for read in await asyncio.gather(*asked)}) == 1
+
+
+async def test_who_asks_after_a_read_began_gets_a_later_one(reader: LogReader, reads: Reads) -> None:
+    """A page whose read began before the request would look fresher than it is."""
+    first = asyncio.create_task(reader.read(None))
+    await _settle()
+    second = asyncio.create_task(reader.read(None))
+    await _settle()
+    assert len(reads) == 2
+    for gate in reads:
+        gate.set()
+    assert (await first) is not (await second)
+
+
+async def test_one_who_leaves_takes_nothing_from_the_others(reader: LogReader, reads: Reads) -> None:
+    """A follower that hangs up does not cancel the read that it shared."""
+    leaving, staying = asyncio.create_task(reader.read(None)), asyncio.create_task(reader.read(None))
+    await _settle()
+    leaving.cancel()
+    reads[0].set()
+    assert (await staying).page.after is None
+
+
+async def test_a_move_between_a_read_and_the_wait_is_not_missed(reader: LogReader) -> None:
+    """The signal is taken before the read, so that what is committed meanwhile wakes at once."""
+    move = reader.next_move
+    reader.wake()
+    assert await reader.wait(move, 60)
+
+
+async def test_a_wait_ends_when_the_process_is_about_to_stop(reader: LogReader) -> None:
+    """Held polls are answered at the signal, not after their hold."""
+    waiting = asyncio.create_task(reader.wait(reader.next_move, 60))
+    await _settle()
+    reader.release()
+    assert await waiting
+    assert not await reader.wait(reader.next_move, 60)
+
+
+async def test_a_change_by_another_process_wakes(authority: Authority) -> None:
+    """A command line that writes to the same file is noticed without being told."""
+    move = authority.reader.next_move
+    another = Database(authority.settings.database_path)
+    async with another.writing() as connection:
+        await cut_token(connection, "t")
+    await another.dispose()
+    assert await authority.reader.wait(move, 10)

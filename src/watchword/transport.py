@@ -115,7 +115,6 @@ class Connection:
     def __init__(self, address: Address, *, max_bytes: int) -> None:
         self._address = address
         self._max_bytes = max_bytes
-        self._context = ssl.create_default_context() if address.secure else None
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._interrupted = False
@@ -173,12 +172,11 @@ class Connection:
         return connection
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        host, port, timeout = self._address.host, self._address.port, max(0.001, deadline - time.monotonic())
-        connection = (
-            http.client.HTTPConnection(host, port, timeout=timeout)
-            if self._context is None
-            else http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
-        )
+        host, port, timeout = self._address.host, self._address.port, _remaining(deadline)
+        connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        if self._address.secure:
+            context = ssl.create_default_context()  # each time: what the machine trusts may change
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
         connection.auto_open = 0  # never reopened behind our back, without a deadline
         connection.connect()
         self._socket = connection.sock

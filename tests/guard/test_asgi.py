@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -196,6 +197,14 @@ class TestHttp:
         assert (await ask(outer, "/shop/orders")).status == 401
         assert (await ask(outer, "/shop//health")).status == 401
         assert (await ask(outer, "/shop/admin/health")).status == 401
+
+    def test_an_app_that_moves_itself(self, world: World) -> None:
+        """An app with its own root path would route ``/api/admin`` as ``/admin`` behind the wall's back."""
+        shop = FastAPI()
+        world.guard().asgi(shop, POLICY)
+        shop.root_path = "/api"
+        with pytest.raises(ValueError, match="root_path"):
+            world.guard().asgi(shop, POLICY)
 
     async def test_lifespan_passes(self, world: World) -> None:
         """The app's own start-up is not in the way."""

@@ -3,14 +3,21 @@
 import base64
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.guard.authority import Authority, Handler
 
 from watchword import Guard, Issuer, Key, Position
@@ -450,3 +457,63 @@ class TestLife:
         async with guard.lifespan():
             with pytest.raises(Exception, match="guard_not_ready"):
                 guard.verify("a.b.c")
+
+
+class TestTls:
+    """Over https."""
+
+    @pytest.fixture
+    def trusted(self, authority: Authority, tmp_path: Path) -> Path:
+        """The authority speaks TLS from now on; the file that makes a client trust it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        pem, chain = Encoding.PEM, tmp_path / "chain.pem"
+        chain.write_bytes(certificate.public_bytes(pem))
+        secret = tmp_path / "key.pem"
+        secret.write_bytes(key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption()))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, secret)
+        listening = authority.server.socket
+        authority.server.socket = context.wrap_socket(listening, server_side=True)
+        authority.url = authority.url.replace("http:", "https:")
+        return chain
+
+    def test_strangers(self, authority: Authority, follow: Callable[..., Follower], trusted: Path) -> None:
+        """Whom the machine does not trust is not listened to."""
+        follower = follow()
+        until(lambda: "TLS failed: CERTIFICATE_VERIFY_FAILED" in (follower.last_error or ""))
+        assert not authority.asked
+
+    def test_trusted(
+        self,
+        authority: Authority,
+        follow: Callable[..., Follower],
+        trusted: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Whom it trusts is followed, and stop ends a held request there too."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        follower = follow()
+        assert follower.wait(LONG)
+        authority.cut_off("user", "ada", "user_disabled")
+        until(lambda: number(follower) == 1)
+        until(lambda: authority.asked[-1].get("after") == "e1.1")
+        run = follower._run
+        follower.stop()
+        assert run is not None
+        assert run.ended.is_set()
+
+    def test_another_name(
+        self, authority: Authority, follow: Callable[..., Follower], trusted: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A certificate for another name is refused."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        follower = follow(url=authority.url.replace("127.0.0.1", "localhost"))
+        until(lambda: "CERTIFICATE_VERIFY_FAILED" in (follower.last_error or ""))

@@ -109,7 +109,8 @@ class Follower:
         """Ask once and take the answer in; False if that brought nothing that can be used."""
         asked = self.clock()
         try:
-            changed = self._take(self._ask(run.connection), asked)
+            page = self._ask(run.connection)
+            changed = not run.stopping.is_set() and self._take(page, asked)
         except FeedError as why:
             self._cursor = None
             return self._failed(str(why))
@@ -128,7 +129,7 @@ class Follower:
         whole = self._draft is None or self._draft.complete
         hold = self._hold if whole and self._cursor is not None else 0.0
         nonce = secrets.token_urlsafe(16)
-        query = {"hold": f"{hold:g}", "nonce": nonce, "stale": f"{self._staleness:g}"}
+        query = {"hold": _seconds(hold), "nonce": nonce, "stale": _seconds(self._staleness)}
         if self._cursor is not None:
             query = {"after": self._cursor} | query
         headers = {"Accept": "application/json", "Cache-Control": "no-store"}
@@ -202,6 +203,10 @@ class _Run:
         self.nudged.clear()
         if not self.stopping.wait(min(first, seconds)):
             self.nudged.wait(max(0.0, seconds - first))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _complaint(reply: Reply) -> str:

@@ -188,7 +188,12 @@ class Guard:
     # -- Life
 
     def asgi(self, app: App, policy: Policy) -> App:
-        """The app behind a wall: no request reaches it but those that the policy lets through."""
+        """The app behind a wall: no request reaches it but those that the policy lets through.
+
+        ``ValueError`` for an app that sets a root path of its own: its router would see other paths than the wall.
+        """
+        if getattr(app, "root_path", ""):
+            raise ValueError("the app sets its own root_path: put the wall inside it (for FastAPI: protect)")
         return Wall(app, self, policy)
 
     def start(self) -> None:

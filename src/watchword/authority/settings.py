@@ -142,14 +142,36 @@ def load_settings(
     ``WATCHWORD_<NAME>_FILE`` names a file that holds the value. An unknown name is refused with a hint, since a
     misprint in a setting of security must not pass for its default. Raises `SettingsError`.
     """
-    values = _from_file(file) | _from_environment(os.environ if environ is None else environ)
-    values |= {name: value for name, value in (given or {}).items() if value is not None}
+    values: dict[str, object] = {}
+    for _, layer in _layers(given, environ, file):
+        values |= layer
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as why:
         if isinstance(why.__cause__, SettingsError):
             raise why.__cause__ from None
         raise SettingsError(str(why).replace("`$.", "`")) from None
+
+
+def origins(
+    given: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> dict[str, str]:
+    """Where each setting that is not at its default comes from; the arguments are those of `load_settings`."""
+    return {name: where for where, layer in _layers(given, environ, file) for name in layer}
+
+
+def _layers(
+    given: Mapping[str, object] | None, environ: Mapping[str, str] | None, file: Path | None
+) -> list[tuple[str, dict[str, object]]]:
+    """What each source says, the weakest first."""
+    return [
+        (str(file or FILE_NAME), _from_file(file)),
+        ("environment", _from_environment(os.environ if environ is None else environ)),
+        ("command line", {name: value for name, value in (given or {}).items() if value is not None}),
+    ]
 
 
 def _from_file(file: Path | None) -> dict[str, object]:

@@ -1,0 +1,106 @@
+"""``watchword serve`` and what an operator does around it: make a database, look at the settings and the state."""
+
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+
+import click
+
+from watchword.authority.settings import Settings, SettingsError
+from watchword.cli.api import path
+from watchword.cli.options import Command, Group, State, pass_state
+
+
+@click.command("serve", cls=Command)
+@click.option("--issuer", metavar="URL", help="The name in every token, and where services reach the authority.")
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.")
+@pass_state
+def serve(state: State, issuer: str | None, host: str | None, port: int | None) -> None:
+    """Run the authority until Ctrl-C. The first start makes the database and the first administrator."""
+    from watchword.authority.logs import set_up_logging
+    from watchword.authority.serve import serve as serve_until_signal
+
+    state.local_settings()
+    settings = state.settings(issuer=issuer, host=host, port=port)
+    set_up_logging(settings.log_level, sys.stderr, as_json=state.as_json or not sys.stderr.isatty())
+    # As Ctrl-C: else the signal, once uvicorn has passed it on, would end us before the database is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve_until_signal(settings))
+
+
+@click.command("init", cls=Command)
+@pass_state
+def start_new(state: State) -> None:
+    """Make the database and the first administrator, as the first start of `serve` does."""
+    from watchword.authority.serve import tell_first_administrator
+    from watchword.cli.local import opened
+
+    settings = state.local_settings()
+    with asyncio.Runner() as runner, opened(runner, settings, new=True) as authority:
+        first = authority.first_administrator
+        told = first and tell_first_administrator(settings, first, file=state.as_json)
+    answer = {"database": str(settings.database_path), "created": first is not None, "first_administrator": None}
+    if first is not None:
+        answer["first_administrator"] = {"username": first.name, "password_file": told and str(told)}
+    sentence = f"{settings.database_path} is ready" if first else f"{settings.database_path} was there already"
+    state.show.done(answer, sentence + (f"; the first administrator's one-time password is in {told}" if told else ""))
+
+
+@click.command("status", cls=Command)
+@pass_state
+def status(state: State) -> None:
+    """Show how the authority is."""
+    with state.api() as api:
+        state.show.record(api.call("GET", path("status")))
+
+
+@click.command("openapi", cls=Command)
+@pass_state
+def openapi(state: State) -> None:
+    """Print the OpenAPI document of the authority. No database is needed."""
+    from watchword.authority.openapi import openapi_document
+    from watchword.authority.routes import ROUTES
+
+    state.show.document(openapi_document(state.local_settings().issuer, ROUTES))
+
+
+@click.group("config", cls=Group)
+def config() -> None:
+    """The settings."""
+
+
+@config.command("show")
+@pass_state
+def show_config(state: State) -> None:
+    """Show every setting, its value and where it comes from. Secrets are not shown."""
+    settings = state.local_settings()
+    origins = state.origins()
+    items = [
+        {"name": name, "value": value, "from": origins.get(name, "default")} for name, value in settings.shown().items()
+    ]
+    state.show.listed({"items": items}, ("name", "value", "from"))
+
+
+@config.command("check")
+@pass_state
+def check_config(state: State) -> None:
+    """Check that the settings can be used, and the secret and the database with them."""
+    from watchword.cli.failures import failed
+
+    try:
+        told = _check(state.local_settings())
+    except SettingsError as why:
+        raise failed("settings", str(why)) from None
+    state.show.record({"ok": True} | told)
+
+
+def _check(settings: Settings) -> dict[str, str]:
+    from watchword.cli.local import opened
+
+    if not settings.database_path.exists():
+        return {"issuer": settings.issuer, "database": f"{settings.database_path} is not there yet"}
+    with asyncio.Runner() as runner, opened(runner, settings):
+        return {"issuer": settings.issuer, "database": str(settings.database_path)}

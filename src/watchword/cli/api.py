@@ -60,9 +60,10 @@ class Api:
 
     def user(self, name: str) -> dict[str, Any]:
         """The user who signs in with that name."""
-        for user in self.call("GET", "/admin/users", query={"username": name})["items"]:
-            found: dict[str, Any] = user
-            return found
+        users: list[dict[str, Any]] = self.call("GET", path("users"), query={"username": name})["items"]
+        for user in users:
+            if user["username"] == name:  # an empty name would ask for all users
+                return user
         raise failed("not_found", "There is no user of that name.")
 
     async def _call(
@@ -85,7 +86,9 @@ class Api:
 
 
 def path(*parts: str) -> str:
-    """A path of the admin API, each part quoted."""
+    """A path of the admin API, each part quoted; `Failed` for what would lead to another place in it."""
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise failed("not_found", "There is no such thing here.")
     return "/admin/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from watchword.cli.api import path
-from watchword.cli.options import Group, State, confirm, pass_state, yes_option
+from watchword.cli.options import Group, State, confirm, paged, pass_state, yes_option
 
 _COLUMNS = ("id", "name", "grants", "audiences", "scope", "lifetime", "roles", "public", "disabled")
 _GRANTS = "login, client_credentials, data or feed; may be repeated."
@@ -18,11 +18,12 @@ def audiences() -> None:
 
 
 @audiences.command("list")
+@paged()
 @pass_state
-def list_audiences(state: State) -> None:
+def list_audiences(state: State, limit: int | None, after: str | None) -> None:
     """List the audiences."""
     with state.api() as api:
-        state.show.listed(api.call("GET", path("audiences")), ("name", "created_at"))
+        state.show.listed(api.pages(path("audiences"), limit, after), ("name", "created_at"))
 
 
 @audiences.command("add")
@@ -51,11 +52,12 @@ def clients() -> None:
 
 
 @clients.command("list")
+@paged()
 @pass_state
-def list_clients(state: State) -> None:
+def list_clients(state: State, limit: int | None, after: str | None) -> None:
     """List the clients."""
     with state.api() as api:
-        state.show.listed(api.call("GET", path("clients")), _COLUMNS)
+        state.show.listed(api.pages(path("clients"), limit, after), _COLUMNS)
 
 
 @clients.command("add")

@@ -8,12 +8,17 @@ from typing import Any, Final
 import click
 
 from watchword.authority.settings import SettingsError
+from watchword.cli.audit import audit
 from watchword.cli.clients import audiences, clients
 from watchword.cli.failures import Failed, failed
+from watchword.cli.keys import keys
 from watchword.cli.options import RootGroup
+from watchword.cli.revoke import revoke
 from watchword.cli.roles import roles
 from watchword.cli.serving import config, openapi, serve, start_new, status
+from watchword.cli.sessions import sessions
 from watchword.cli.show import clean
+from watchword.cli.tokens import tokens
 from watchword.cli.users import users
 from watchword.errors import Refused
 from watchword.guard import challenge
@@ -59,8 +64,24 @@ def cli() -> None:
     """
 
 
-for command in (serve, start_new, users, roles, audiences, clients, status, config, openapi):
-    cli.add_command(command)
+_COMMANDS: Final[tuple[click.Command, ...]] = (
+    serve,
+    start_new,
+    users,
+    roles,
+    audiences,
+    clients,
+    sessions,
+    keys,
+    revoke,
+    tokens,
+    audit,
+    status,
+    config,
+    openapi,
+)
+for _command in _COMMANDS:
+    cli.add_command(_command)
 
 
 def run() -> None:

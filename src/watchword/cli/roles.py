@@ -3,7 +3,7 @@
 import click
 
 from watchword.cli.api import path
-from watchword.cli.options import Group, State, confirm, pass_state, yes_option
+from watchword.cli.options import Group, State, confirm, paged, pass_state, yes_option
 
 
 @click.group("role", cls=Group)
@@ -12,11 +12,12 @@ def roles() -> None:
 
 
 @roles.command("list")
+@paged()
 @pass_state
-def list_roles(state: State) -> None:
+def list_roles(state: State, limit: int | None, after: str | None) -> None:
     """List the roles."""
     with state.api() as api:
-        state.show.listed(api.call("GET", path("roles")), ("name", "description"))
+        state.show.listed(api.pages(path("roles"), limit, after), ("name", "description"))
 
 
 @roles.command("add")

@@ -41,7 +41,7 @@ class Show:
         if self.as_json:
             self.document(answer)
         else:
-            _table(None, [[name.replace("_", " "), _cell(name, value)] for name, value in answer.items()])
+            _table(None, [[clean(name.replace("_", " ")), _cell(name, value)] for name, value in answer.items()])
 
     def done(self, answer: Mapping[str, Any], sentence: str) -> None:
         """That a change was made, and what is shown once of it."""

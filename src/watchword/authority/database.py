@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, RowMapping, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -67,10 +68,21 @@ def plain(row: RowMapping) -> dict[str, Any]:
 
 
 def migrate(path: Path) -> None:
-    """Bring the file's tables up to date, or make them; safe to call side by side."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
+    """Bring the file's tables up to date, or make them; safe to call side by side. `Unavailable` where it fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+        _migrate(path)
+    except CommandError as why:
+        raise Unavailable(f"{path}: the tables are of another version of Watchword") from why
+    except DBAPIError as why:
+        raise Unavailable(f"{path}: {why.orig}") from why
+    except OSError as why:
+        raise Unavailable(f"{path}: {why.strerror}") from why
+
+
+def _migrate(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     _prepare(engine)
     config = Config()

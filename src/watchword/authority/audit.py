@@ -1,15 +1,53 @@
 """The audit log: who did what to whom, and how it ended, in the same transaction as the change."""
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert
+import msgspec
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import clock
+from watchword.authority.database import clock, plain
+from watchword.authority.http import Call
+from watchword.authority.paging import Paged, PageOf, read_page
 from watchword.authority.schema import audit
 
+if TYPE_CHECKING:
+    from watchword.authority.authority import Authority
+
 _log: Final = logging.getLogger("watchword.audit")
+
+
+class AuditLine(msgspec.Struct, frozen=True):
+    """Who did what to whom, and how it ended. ``at`` is in seconds since 1970; ``actor`` and ``target`` are ids."""
+
+    id: int
+    at: float
+    actor: str
+    action: str
+    target: str
+    outcome: str
+    address: str
+    detail: str
+
+
+class AuditQuery(Paged, frozen=True):
+    """Which lines: of exactly that actor, action and target."""
+
+    actor: str = ""
+    action: str = ""
+    target: str = ""
+
+
+async def list_audit(authority: "Authority", call: Call[AuditQuery]) -> PageOf[AuditLine]:
+    """The audit log, the newest first."""
+    asked, query = call.input, select(audit)
+    for column in (audit.c.actor, audit.c.action, audit.c.target):
+        if wanted := getattr(asked, column.name):
+            query = query.where(column == wanted)
+    async with authority.database.reading() as connection:
+        rows, following = await read_page(connection, query, asked, audit.c.id, newest_first=True)
+    return PageOf([AuditLine(**plain(row)) for row in rows], following)
 
 
 async def record(

@@ -1,7 +1,8 @@
 """The database: readers get one snapshot, writers wait for one another, and acknowledged means on disk."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, RowMapping, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, RowMapping, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -65,6 +66,17 @@ async def clock(connection: AsyncConnection) -> float:
 def plain(row: RowMapping) -> dict[str, Any]:
     """A row as a plain dict, its names plain texts and not SQLAlchemy's."""
     return {str(name): value for name, value in row.items()}
+
+
+async def gathered(
+    connection: AsyncConnection, owner: Column[str], value: Column[str], owners: Iterable[str]
+) -> Mapping[str, list[str]]:
+    """The values that belong to each of these owners, sorted: one query for a whole page of a list."""
+    found: dict[str, list[str]] = defaultdict(list)
+    query = select(owner.label("owner"), value.label("value")).where(owner.in_(list(owners))).order_by(value)
+    for row in (await connection.execute(query)).mappings():
+        found[row["owner"]].append(row["value"])
+    return found
 
 
 def migrate(path: Path) -> None:

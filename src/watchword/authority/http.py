@@ -111,6 +111,11 @@ class Route:
         return self.takes is not None and issubclass(self.takes, Form)
 
     @property
+    def body_optional(self) -> bool:
+        """Whether every field of the JSON body has a default, so that no body at all will do."""
+        return self.takes is not None and not any(field.required for field in msgspec.structs.fields(self.takes))
+
+    @property
     def has_body(self) -> bool:
         """Whether the input is the body rather than the query string."""
         return self.method in ("POST", "PUT", "PATCH")
@@ -131,6 +136,8 @@ async def _read_input(request: Request, route: Route, limit: int) -> Any:
         if data.strip() not in (b"", b"{}"):
             raise InvalidRequest("this endpoint takes no body")
         return None
+    if not data and route.body_optional and not route.form:
+        return route.takes()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != (FORM if route.form else JSON):
         raise UnsupportedMediaType(f"the content type is not {FORM if route.form else JSON}")

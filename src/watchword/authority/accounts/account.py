@@ -1,16 +1,16 @@
 """What signed-in users see and do about themselves: who am I, my sessions, sign out."""
 
 import msgspec
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
 from watchword.authority.accounts.directory import read_user
 from watchword.authority.audit import record
 from watchword.authority.authority import Authority
-from watchword.authority.database import plain
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_session, cut_user
 from watchword.authority.log.head import read_head
 from watchword.authority.schema import sessions
+from watchword.authority.sessions.living import SessionShown, living, shown_session
 from watchword.authority.sessions.sessions import read_session
 from watchword.errors import NotFound
 
@@ -23,20 +23,6 @@ class Me(msgspec.Struct, frozen=True):
     display_name: str
     roles: list[str]
     session: str | None
-
-
-class SessionShown(msgspec.Struct, frozen=True):
-    """One sign-in on one device. Times are seconds since 1970."""
-
-    id: str
-    user: str
-    client: str
-    audience: str
-    label: str
-    address: str
-    created_at: float
-    used_at: float
-    current: bool = False
 
 
 class SessionList(msgspec.Struct, frozen=True):
@@ -66,14 +52,8 @@ async def my_sessions(authority: Authority, call: Call[None]) -> SessionList:
         at, user = await read_head(connection), await read_user(connection, call.caller.subject)
         if user is None:
             raise NotFound("the caller is no user")
-        since = max(at.cutoff, user.cutoff)
-        living = select(sessions).where(
-            sessions.c.user == user.id,
-            sessions.c.epoch == at.epoch,
-            sessions.c.number >= since,
-            sessions.c.cutoff == 0,
-        )
-        rows = (await connection.execute(living.order_by(sessions.c.used_at.desc(), sessions.c.id))).mappings().all()
+        mine = living(at, authority.settings).where(sessions.c.user == user.id)
+        rows = (await connection.execute(mine.order_by(sessions.c.used_at.desc(), sessions.c.id))).mappings().all()
     return SessionList([shown_session(row, call.caller.session) for row in rows])
 
 
@@ -107,8 +87,3 @@ async def log_out(authority: Authority, call: Call[SignOut]) -> None:
         elif caller.session is not None:
             await cut_session(connection, caller.session)
         await record(connection, "log_out", actor=caller.subject, target=caller.session or "", address=call.address)
-
-
-def shown_session(row: RowMapping, current: str | None = None) -> SessionShown:
-    """A session's row as it is shown; ``current`` is the session of the caller."""
-    return msgspec.convert(plain(row) | {"current": row["id"] == current}, SessionShown)

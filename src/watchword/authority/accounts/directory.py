@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.log.head import standing
 from watchword.authority.schema import user_roles, users
 from watchword.core.cutoffs import Cutoff, Scope
-from watchword.errors import LastAdministrator
+from watchword.errors import LastAdministrator, NotFound
 
 ADMINISTRATOR: Final = "administrator"
 """The role that administers the authority itself; services give their own roles other names."""
@@ -50,6 +50,14 @@ async def find_user(connection: AsyncConnection, name: str) -> User | None:
 async def read_user(connection: AsyncConnection, identifier: str) -> User | None:
     """The user of that id, in the connection's snapshot."""
     return await _read(connection, users.c.id == identifier)
+
+
+async def known_user(connection: AsyncConnection, identifier: str) -> User:
+    """The user of that id; `NotFound` if there is none."""
+    user = await read_user(connection, identifier)
+    if user is None:
+        raise NotFound("no user of that id")
+    return user
 
 
 async def check_not_last_administrator(connection: AsyncConnection, user: User) -> None:

@@ -66,6 +66,12 @@ async def _give_back(connection: AsyncConnection, key: str, allowance: Allowance
         await connection.execute(throttle.update().where(throttle.c.key == key).values(**values))
 
 
+async def forgive(connection: AsyncConnection, account: str) -> None:
+    """The account starts from nothing: an administrator has given it a new password."""
+    (account_key, _), _ = _keys(account, "")
+    await connection.execute(delete(throttle).where(throttle.c.key == account_key))
+
+
 async def forget_old(connection: AsyncConnection) -> None:
     """Remove what no longer delays anybody."""
     await connection.execute(delete(throttle).where(throttle.c.last_at < await clock(connection) - FORGET_SECONDS))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.log.head import standing
 from watchword.authority.schema import client_audiences, client_roles, clients
 from watchword.core.cutoffs import Cutoff, Scope
-from watchword.errors import InvalidClient, InvalidScope, InvalidTarget, UnauthorizedClient
+from watchword.errors import InvalidClient, InvalidScope, InvalidTarget, NotFound, UnauthorizedClient
 
 
 class Grant(StrEnum):
@@ -42,11 +42,17 @@ class Client:
     cutoff: int
     audiences: frozenset[str]
     roles: frozenset[str]
+    created_at: float
 
     @property
     def cut(self) -> Cutoff | None:
         """The cutoff that stands on this client for ever."""
         return standing(self.cutoff, Scope.CLIENT, self.id, "client_revoked")
+
+    @property
+    def public(self) -> bool:
+        """Whether the client has no secret: an app in its users' hands, which could keep none."""
+        return self.secret_hash is None
 
     def check_grant(self, grant: Grant) -> None:
         """`UnauthorizedClient` unless the client may do this."""
@@ -92,7 +98,16 @@ async def read_client(connection: AsyncConnection, identifier: str) -> Client | 
         row["cutoff"],
         frozenset((await connection.execute(named)).scalars()),
         frozenset((await connection.execute(held)).scalars()),
+        row["created_at"],
     )
+
+
+async def known_client(connection: AsyncConnection, identifier: str) -> Client:
+    """The client of that id; `NotFound` if there is none."""
+    client = await read_client(connection, identifier)
+    if client is None:
+        raise NotFound("no client of that id")
+    return client
 
 
 async def prove_client(connection: AsyncConnection, credentials: tuple[str, str | None]) -> Client:

@@ -41,6 +41,11 @@ async def cut_access_of_user(connection: AsyncConnection, user: str) -> int:
     return await append(connection, Scope.USER, user, "roles_changed")
 
 
+async def cut_access_of_client(connection: AsyncConnection, client: str) -> int:
+    """The access tokens issued to a client that may do less now; the sessions live."""
+    return await append(connection, Scope.CLIENT, client, "roles_changed")
+
+
 async def cut_role(connection: AsyncConnection, role: str) -> int:
     """The access tokens that carry a role which was renamed or removed; the sessions live."""
     return await append(connection, Scope.ROLE, role, "roles_changed")

@@ -41,10 +41,7 @@ class Api:
         body: Mapping[str, object] | None = None,
         query: Mapping[str, object] | None = None,
     ) -> Any:
-        """Ask and give the answer's JSON, or None; raise `Failed` for a refusal or where nobody answers.
-
-        Members that are None are left out of body and query.
-        """
+        """Ask and give the answer's JSON, or None; raise `Failed` for a refusal or where nobody answers."""
         return self._runner.run(self._call(method, path, body, query))
 
     def pages(self, path: str, limit: int | None, after: str | None, **query: object) -> dict[str, Any]:
@@ -70,13 +67,13 @@ class Api:
         self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object] | None
     ) -> Any:
         token = await self._token()
-        content = None if body is None else json.dumps(_given(body)).encode()
+        content = None if body is None else json.dumps(body).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
             response = await self._client.request(
-                method, path, content=content, headers=headers, params=_query(query or {})
+                method, path, content=content, headers=headers, params=given(**query or {})
             )
         except httpx2.HTTPError as why:
             raise failed(
@@ -90,6 +87,11 @@ def path(*parts: str) -> str:
     if not {"", ".", ".."}.isdisjoint(parts):
         raise failed("not_found", "There is no such thing here.")
     return "/admin/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def given(**members: Any) -> dict[str, Any]:
+    """A body or query of those options that were given."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 @contextmanager
@@ -188,14 +190,6 @@ def _answer(response: httpx2.Response) -> Any:
         raise Failed(answer)
     title = f"What answers there is no authority, or not well: status {response.status_code}."
     raise failed("no_authority", title, status=response.status_code)
-
-
-def _given(body: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def _query(query: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in query.items() if value is not None}
 
 
 def _why(error: httpx2.HTTPError) -> str:

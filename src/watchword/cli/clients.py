@@ -1,15 +1,16 @@
 """``watchword client`` and ``watchword audience``: who asks for tokens, and who takes them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import click
 
-from watchword.cli.api import path
+from watchword.cli.api import given, path
 from watchword.cli.options import Group, State, confirm, paged, pass_state, yes_option
 
-_COLUMNS = ("id", "name", "grants", "audiences", "scope", "lifetime", "roles", "public", "disabled")
-_GRANTS = "login, client_credentials, data or feed; may be repeated."
+_COLUMNS: Final = ("id", "name", "grants", "audiences", "scope", "lifetime", "roles", "public", "disabled")
+_GRANTS: Final = "login, client_credentials, data or feed; may be repeated."
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @click.group("audience", cls=Group)
@@ -60,30 +61,30 @@ def list_clients(state: State, limit: int | None, after: str | None) -> None:
         state.show.listed(api.pages(path("clients"), limit, after), _COLUMNS)
 
 
+def _shared_options(function: _Function) -> _Function:
+    """What is said of a client when it is added and when it is changed."""
+    for option in (
+        click.option("--role", "roles", multiple=True, help="A role of its own tokens; may be repeated."),
+        click.option("--lifetime", type=click.IntRange(1), metavar="SECONDS", help="How long its access tokens live."),
+        click.option("--scope", "scopes", multiple=True, help="A scope that it may ask for; may be repeated."),
+        click.option("--audience", "audiences", multiple=True, help="An audience that it may name; may be repeated."),
+        click.option("--grant", "grants", multiple=True, help=_GRANTS),
+        click.option("--name", help="How people call it."),
+    ):
+        function = option(function)
+    return function
+
+
 @clients.command("add")
 @click.argument("identifier", metavar="ID")
-@click.option("--name", help="How people call it.")
-@click.option("--grant", "grants", multiple=True, required=True, help=_GRANTS)
-@click.option("--audience", "audiences", multiple=True, help="An audience that it may name; may be repeated.")
-@click.option("--scope", "scopes", multiple=True, help="A scope that it may ask for; may be repeated.")
-@click.option("--lifetime", type=click.IntRange(1), metavar="SECONDS", help="How long its access tokens live.")
-@click.option("--role", "roles", multiple=True, help="A role of its own tokens; may be repeated.")
+@_shared_options
 @click.option("--public", is_flag=True, help="It can keep no secret, as a page in a browser cannot: it gets none.")
 @pass_state
-def add_client(
-    state: State,
-    identifier: str,
-    name: str | None,
-    grants: Sequence[str],
-    audiences: Sequence[str],
-    scopes: Sequence[str],
-    lifetime: int | None,
-    roles: Sequence[str],
-    public: bool,
-) -> None:
+def add_client(state: State, /, identifier: str, public: bool, audiences: Sequence[str], **options: Any) -> None:
     """Add a client. Its secret is made here and shown once."""
-    body = _changes(name, grants, audiences, scopes, lifetime, roles)
-    body |= {"id": identifier, "grants": list(grants), "audiences": list(audiences), "public": public}
+    if not options["grants"]:
+        raise click.UsageError("Say what it may do: --grant.")
+    body = _said(**options) | {"id": identifier, "audiences": list(audiences), "public": public}
     with state.api() as api:
         answer = api.call("POST", path("clients"), body=body)
     state.show.done(answer, f"client {identifier} added")
@@ -100,26 +101,31 @@ def show_client(state: State, identifier: str) -> None:
 
 @clients.command("change")
 @click.argument("identifier", metavar="ID")
-@click.option("--name", help="How people call it.")
-@click.option("--grant", "grants", multiple=True, help=_GRANTS)
-@click.option("--audience", "audiences", multiple=True, help="An audience that it may name; may be repeated.")
-@click.option("--scope", "scopes", multiple=True, help="A scope that it may ask for; may be repeated.")
-@click.option("--lifetime", type=click.IntRange(1), metavar="SECONDS", help="How long its access tokens live.")
-@click.option("--role", "roles", multiple=True, help="A role of its own tokens; may be repeated.")
+@_shared_options
+@click.option("--no-audiences", is_flag=True, help="It may name no audience.")
+@click.option("--no-scopes", is_flag=True, help="It may ask for no scope.")
+@click.option("--no-roles", is_flag=True, help="Its own tokens carry no role.")
+@click.option("--default-lifetime", is_flag=True, help="Its access tokens live as long as others.")
 @pass_state
 def change_client(
     state: State,
+    /,
     identifier: str,
-    name: str | None,
-    grants: Sequence[str],
-    audiences: Sequence[str],
-    scopes: Sequence[str],
-    lifetime: int | None,
-    roles: Sequence[str],
+    no_audiences: bool,
+    no_scopes: bool,
+    no_roles: bool,
+    default_lifetime: bool,
+    **options: Any,
 ) -> None:
     """Change a client. A list that is given takes the place of the whole list that there was."""
-    body = _changes(name, grants, audiences, scopes, lifetime, roles)
-    if all(value is None for value in body.values()):
+    body = _said(**options)
+    emptied = {"audiences": (no_audiences, []), "scope": (no_scopes, ""), "roles": (no_roles, [])}
+    for name, (wanted, nothing) in (emptied | {"lifetime": (default_lifetime, None)}).items():
+        if wanted and name in body:
+            raise click.UsageError(f"{name}: either something or nothing.")
+        if wanted:
+            body[name] = nothing
+    if not body:
         raise click.UsageError("Say what to change.")
     with state.api() as api:
         answer = api.call("PATCH", path("clients", identifier), body=body)
@@ -168,19 +174,21 @@ def _done(state: State, identifier: str, verb: str, sentence: str) -> None:
     state.show.done(answer, sentence)
 
 
-def _changes(
+def _said(
+    *,
     name: str | None,
     grants: Sequence[str],
-    audiences: Sequence[str],
     scopes: Sequence[str],
     lifetime: int | None,
     roles: Sequence[str],
+    audiences: Sequence[str] = (),
 ) -> dict[str, Any]:
-    return {
-        "name": name,
-        "grants": list(grants) or None,
-        "audiences": list(audiences) or None,
-        "scope": " ".join(scopes) or None,
-        "lifetime": lifetime,
-        "roles": list(roles) or None,
-    }
+    """What was said of a client; a list that was not given is not mentioned."""
+    return given(
+        name=name,
+        grants=list(grants) or None,
+        audiences=list(audiences) or None,
+        scope=" ".join(scopes) or None,
+        lifetime=lifetime,
+        roles=list(roles) or None,
+    )

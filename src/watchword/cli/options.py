@@ -1,6 +1,7 @@
 """What every command can be told: where the authority is, who asks, and in what form to answer."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from watchword.cli.api import Api
 from watchword.cli.show import Show
 
 _MAX_LINE: Final = 65536
+_LIMIT: Final = "How many at most."
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -78,9 +80,8 @@ class State:
         try:
             apis.check_url(url, plain_http_anywhere=self.unsafely_allow_plain_http)
         except ValueError as why:
-            raise click.UsageError(
-                f"--url: {why}.".replace("=True", "").replace("unsafely_allow", "--unsafely-allow")
-            ) from None
+            reason = re.sub(r"unsafely_allow_plain_http(=True)?", "--unsafely-allow-plain-http", str(why))
+            raise click.UsageError(f"--url: {reason}") from None
         return url
 
     @staticmethod
@@ -158,10 +159,8 @@ def paged(default: int | None = None) -> Callable[[_Function], _Function]:
 
     def decorate(function: _Function) -> _Function:
         function = click.option("--after", metavar="NEXT", help="Go on after an earlier list's end.")(function)
-        number = click.IntRange(1)
-        return click.option("--limit", type=number, default=default, show_default=True, help="How many at most.")(
-            function
-        )
+        limit = click.option("--limit", type=click.IntRange(1), default=default, show_default=True, help=_LIMIT)
+        return limit(function)
 
     return decorate
 

@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.cli.api import Api, path
+from watchword.cli.api import Api, given, path
 from watchword.cli.options import Group, State, confirm, paged, pass_state, yes_option
 
 
@@ -76,4 +76,4 @@ def revoke_everyone(state: State, yes: bool) -> None:
 
 
 def _revoke(state: State, api: Api, scope: str, identifier: str | None, sentence: str) -> None:
-    state.show.done(api.call("POST", path("revocations"), body={"scope": scope, "id": identifier}), sentence)
+    state.show.done(api.call("POST", path("revocations"), body=given(scope=scope, id=identifier)), sentence)

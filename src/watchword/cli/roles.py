@@ -2,7 +2,7 @@
 
 import click
 
-from watchword.cli.api import path
+from watchword.cli.api import given, path
 from watchword.cli.options import Group, State, confirm, paged, pass_state, yes_option
 
 
@@ -27,7 +27,7 @@ def list_roles(state: State, limit: int | None, after: str | None) -> None:
 def add_role(state: State, name: str, description: str | None) -> None:
     """Add a role."""
     with state.api() as api:
-        answer = api.call("POST", path("roles"), body={"name": name, "description": description})
+        answer = api.call("POST", path("roles"), body=given(name=name, description=description))
     state.show.done(answer, f"role {name} added")
 
 

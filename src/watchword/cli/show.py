@@ -32,7 +32,7 @@ class Show:
             self.document(answer)
             return
         rows = [[_cell(name, item.get(name)) for name in columns] for item in answer["items"]]
-        _table([name.replace("_", " ") for name in columns], rows)
+        _table(columns, rows)
         if answer.get("next"):
             sys.stderr.write(f"there is more: --after {clean(answer['next'])}\n")
 
@@ -41,7 +41,7 @@ class Show:
         if self.as_json:
             self.document(answer)
         else:
-            _table(None, [[clean(name.replace("_", " ")), _cell(name, value)] for name, value in answer.items()])
+            _table(None, [[clean(name), _cell(name, value)] for name, value in answer.items()])
 
     def done(self, answer: Mapping[str, Any], sentence: str) -> None:
         """That a change was made, and what is shown once of it."""

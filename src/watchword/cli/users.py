@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from watchword.cli.api import path
+from watchword.cli.api import given, path
 from watchword.cli.options import (
     Group,
     State,
@@ -53,13 +53,8 @@ def add_user(
     password_stdin: bool,
 ) -> None:
     """Add a user. Without a password a one-time password is made and shown."""
-    body = {
-        "username": name,
-        "password": chosen_password(ask=ask_password, stdin=password_stdin),
-        "display_name": display_name,
-        "roles": list(roles),
-        "claims": _claims(claims),
-    }
+    password = chosen_password(ask=ask_password, stdin=password_stdin)
+    body = given(username=name, password=password, display_name=display_name, roles=list(roles), claims=_claims(claims))
     with state.api() as api:
         answer = api.call("POST", path("users"), body=body)
     state.show.done(answer, f"user {name} added")
@@ -82,8 +77,8 @@ def show_user(state: State, name: str) -> None:
 @pass_state
 def change_user(state: State, name: str, display_name: str | None, claims: Sequence[str], no_claims: bool) -> None:
     """Change a user's display name or own claims."""
-    body = {"display_name": display_name, "claims": {} if no_claims else _claims(claims)}
-    if all(value is None for value in body.values()):
+    body = given(display_name=display_name, claims={} if no_claims else _claims(claims))
+    if not body:
         raise click.UsageError("Say what to change: --display-name, --claim or --no-claims.")
     with state.api() as api:
         answer = api.call("PATCH", path("users", api.user(name)["id"]), body=body)
@@ -130,7 +125,7 @@ def reset_password(state: State, name: str, ask_password: bool, password_stdin: 
     Without a password a one-time password is made and shown. On the authority's own machine this lets an administrator
     in again who was locked out.
     """
-    body = {"password": chosen_password(ask=ask_password, stdin=password_stdin)}
+    body = given(password=chosen_password(ask=ask_password, stdin=password_stdin))
     _done(state, name, "reset-password", f"password of {name} reset", body)
 
 

@@ -11,7 +11,7 @@ from watchword.authority.accounts.passwords import PasswordHasher
 from watchword.authority.bootstrap import FirstAdministrator, Seeds, prepare
 from watchword.authority.database import Database, migrate
 from watchword.authority.keys.keyring import Keyring
-from watchword.authority.keys.vault import Vault, open_vault
+from watchword.authority.keys.vault import open_vault
 from watchword.authority.log.reader import LogReader
 from watchword.authority.log.source import DatabaseSource
 from watchword.authority.settings import Settings
@@ -22,10 +22,9 @@ from watchword.guard.guard import Guard
 class Authority:
     """Everything that endpoints need. Made by `open`; closed by `close`."""
 
-    def __init__(self, settings: Settings, database: Database, vault: Vault, keyring: Keyring, seeds: Seeds) -> None:
+    def __init__(self, settings: Settings, database: Database, keyring: Keyring, seeds: Seeds) -> None:
         self.settings = settings
         self.database = database
-        self.vault = vault
         self.keyring = keyring
         self.refresh_key = seeds.refresh_key
         self.hasher = PasswordHasher(settings)
@@ -55,7 +54,7 @@ class Authority:
         except BaseException:
             await database.dispose()
             raise
-        authority = cls(settings, database, vault, keyring, seeds)
+        authority = cls(settings, database, keyring, seeds)
         authority.first_administrator = first
         authority.reader.start()
         await authority.source.follow()

@@ -6,16 +6,18 @@ that was withdrawn a moment ago, by this process or another, signs nothing more.
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, final
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.keys.vault import Vault, open_vault
-from watchword.authority.schema import keys
+from watchword.authority.schema import keys, secrets
 from watchword.authority.settings import Settings, SettingsError
 from watchword.core.feed import PageKey
 from watchword.core.keys import Key
+from watchword.errors import Unavailable
 
 
 @final
@@ -25,16 +27,17 @@ class Keyring:
     def __init__(self, settings: Settings, vault: Vault) -> None:
         self._settings = settings
         self._vault = vault
-        self._unwrapped: dict[str, Key] = {}
+        self._unwrapped: Key | None = None
 
     async def current(self, connection: AsyncConnection) -> Key:
         """The key that signs, as of the connection's snapshot."""
         query = select(keys.c.kid, keys.c.algorithm, keys.c.wrapped).where(keys.c.state == "current")
         row = (await connection.execute(query)).mappings().one()
-        key = self._unwrapped.get(row["kid"])
-        if key is None:
-            key = self._unwrapped[row["kid"]] = self._unwrap(row)
-        return key
+        if self._unwrapped is None or self._unwrapped.kid != row["kid"]:
+            label = _label(row["kid"])
+            pem = self._opening(row["wrapped"], self._vault.opens).unwrap(row["wrapped"], label)
+            self._unwrapped = Key.from_pem(pem, row["algorithm"])
+        return self._unwrapped
 
     async def generate(self) -> Key:
         """A new key of the configured algorithm; a second of work for RSA, so it is done in a thread."""
@@ -42,13 +45,16 @@ class Keyring:
 
     async def add(self, connection: AsyncConnection, key: Key, state: str, now: float) -> None:
         """Store a key, wrapped."""
+        # The secret that the database stands under now, not the one from before somebody's `secret rotate`.
+        seed = (await connection.execute(select(secrets.c.wrapped).limit(1))).scalar_one()
+        vault = self._opening(seed, self._vault.fits)
         await connection.execute(
             insert(keys).values(
                 kid=key.kid,
                 algorithm=key.algorithm,
                 state=state,
                 jwk=json.dumps(key.public.to_jwk()),
-                wrapped=self._vault.wrap(key.to_pem().encode(), _label(key.kid)),
+                wrapped=vault.wrap(key.to_pem().encode(), _label(key.kid)),
                 created_at=now,
                 changed_at=now,
             )
@@ -64,14 +70,18 @@ class Keyring:
         self._vault = vault
         return len(rows)
 
-    def _unwrap(self, row: RowMapping) -> Key:
-        label = _label(row["kid"])
+    def _opening(self, wrapped: bytes, fit: Callable[[bytes], bool]) -> Vault:
+        """The vault if it is fit for what is wrapped so; else the one of the secret's file as it is by now."""
+        if fit(wrapped):
+            return self._vault
         try:
-            pem = self._vault.unwrap(row["wrapped"], label)
-        except SettingsError:
-            self._vault = open_vault(self._settings)  # `secret rotate` may have replaced the file meanwhile
-            pem = self._vault.unwrap(row["wrapped"], label)
-        return Key.from_pem(pem, row["algorithm"])
+            vault = open_vault(self._settings)
+        except SettingsError as why:
+            raise Unavailable(str(why)) from None
+        if not vault.opens(wrapped):
+            raise Unavailable("the database is wrapped under another secret: start again with that one")
+        self._vault = vault
+        return vault
 
 
 async def page_keys(connection: AsyncConnection, floor: int) -> list[PageKey]:

@@ -34,6 +34,14 @@ class Vault:
         self._keys = {_name(text): AESGCM(_derive(text)) for text in texts}
         self._newest = _name(texts[0])
 
+    def fits(self, wrapped: bytes) -> bool:
+        """Whether this was wrapped under the newest secret."""
+        return wrapped[:_NAME] == self._newest
+
+    def opens(self, wrapped: bytes) -> bool:
+        """Whether this was wrapped under one of the secrets."""
+        return wrapped[:_NAME] in self._keys
+
     def wrap(self, plain: bytes, label: str) -> bytes:
         """Encrypt; ``label`` says what it is, and nothing else can be put in its place."""
         nonce = os.urandom(_NONCE)

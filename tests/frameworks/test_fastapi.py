@@ -92,9 +92,9 @@ def shop(guard: Guard, **settings: Any) -> FastAPI:
         return caller.subject
 
     app.mount("/mounted", inner)
+    app.add_middleware(CORSMiddleware, allow_origins=["https://web.example"], allow_headers=["authorization"])
     protect(app, guard, **settings)
     app.include_router(router)
-    app.add_middleware(CORSMiddleware, allow_origins=["https://web.example"], allow_headers=["authorization"])
     return app
 
 

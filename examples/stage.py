@@ -196,8 +196,8 @@ def told(answer: httpx2.Response) -> str:
     """An answer in a few words: the status, and why."""
     if answer.is_success:
         return str(answer.status_code)
-    if answer.status_code == 401 and "error=" not in answer.headers.get("www-authenticate", ""):
-        return "401 without an error code"
-    members = answer.json()
+    members, challenge = answer.json(), answer.headers.get("www-authenticate", "")
+    if members.get("code") == "no_token" and "error=" not in challenge:
+        return f"{answer.status_code} without an error code"
     why = f"missing {', '.join(members['missing'])}" if "missing" in members else members.get("code")
     return f"{answer.status_code} {why}"

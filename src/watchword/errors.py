@@ -100,7 +100,7 @@ class WrongType(InvalidToken):
     """``typ`` names another kind of token (RFC 8725 section 3.11)."""
 
     code = "wrong_token_type"
-    sentence = "This is not an access token."
+    sentence = "The token is of another kind than the one that is wanted here."
 
 
 class InvalidClaim(InvalidToken):

@@ -744,6 +744,9 @@ class TestIssuer:
             {"issued_at": -1},
             {"issued_at": 2.0**60},
             {"issued_at": float("nan")},
+            {"issued_at": float("inf")},
+            {"not_before": -1},
+            {"not_before": float("inf")},
             {"claims": {"other": 1}},
             {"claims": {"sub": "root"}},
             {"claims": {"roles": ["admin"]}},
@@ -769,6 +772,14 @@ class TestIssuer:
         assert verifier.verify(token).claims["tree"] == tree
         with pytest.raises(ValueError, match="deeper"):
             issuer.mint(subject="u", audience="orders", client="c", claims={"tree": [tree]})
+
+    def test_not_before(self, issuer: Issuer, verifier: Verifier) -> None:
+        """``nbf`` is minted whole, and never earlier than was asked."""
+        token = issuer.mint(subject="u", audience="orders", client="c", not_before=NOW - 0.5)
+        assert verifier.verify(token).claims["nbf"] == NOW
+        late = issuer.mint(subject="u", audience="orders", client="c", not_before=NOW + 100)
+        with pytest.raises(errors.NotYetValid):
+            verifier.verify(late)
 
     def test_what_json_lacks(self, issuer: Issuer) -> None:
         """A claim of a type that has no JSON is a ``TypeError``."""

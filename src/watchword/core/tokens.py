@@ -178,13 +178,14 @@ class Issuer:
         claims: Mapping[str, object] | None = None,
         lifetime: timedelta | None = None,
         issued_at: float | None = None,
+        not_before: float | None = None,
         token_id: str | None = None,
     ) -> str:
         """Mint an access token (RFC 9068).
 
-        ``position`` is the head of the snapshot in which the credential was read. ``issued_at`` is in seconds since
-        1970 and is cut to whole seconds, as verifiers in the field refuse fractions. ``claims`` takes declared names
-        only. ``ValueError`` for what must not be minted.
+        ``position`` is the head of the snapshot in which the credential was read. ``issued_at`` and ``not_before`` are
+        in seconds since 1970 and minted whole, as verifiers in the field refuse fractions. ``claims`` takes declared
+        names only. ``ValueError`` for what must not be minted.
         """
         own = dict(claims or {})
         if undeclared := own.keys() - self._claims:
@@ -197,6 +198,8 @@ class Issuer:
             payload["scope"] = " ".join(scopes)
         if session is not None:
             payload["sid"] = session
+        if not_before is not None:
+            payload["nbf"] = _whole(math.ceil, not_before)
         return self._signed(payload | own, ACCESS_TYPE, AccessClaims)
 
     def mint_data(
@@ -226,7 +229,7 @@ class Issuer:
         issued_at: float | None,
         token_id: str | None,
     ) -> dict[str, object]:
-        issued = math.floor(self._clock() if issued_at is None else issued_at)
+        issued = _whole(math.floor, self._clock() if issued_at is None else issued_at)
         lasting = math.ceil((self.lifetime if lifetime is None else lifetime).total_seconds())
         if lasting < 1:
             raise ValueError("a token lives at least 1 second")
@@ -312,6 +315,12 @@ def _key_set(keys: KeySet | PublicKey | Iterable[PublicKey]) -> KeySet:
     if isinstance(keys, KeySet):
         return keys
     return KeySet([keys] if isinstance(keys, PublicKey) else keys)
+
+
+def _whole(rounded: Callable[[float], int], seconds: float) -> int:
+    if not math.isfinite(seconds):
+        raise ValueError("a moment is a finite number of seconds")
+    return rounded(seconds)
 
 
 def _texts(values: Iterable[str]) -> set[str]:

@@ -1,24 +1,32 @@
 """The wall: ASGI middleware that lets nothing through but what a policy allows."""
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Protocol, final
 
+from watchword.core.claims import Caller
 from watchword.errors import AmbiguousCredentials, Refused
 from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
-from watchword.guard.rules import anyone
-
-if TYPE_CHECKING:
-    from watchword.guard.guard import Guard
+from watchword.guard.rules import Rule, anyone
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Decider(Protocol):
+    """What the wall needs of a guard."""
+
+    audience: str
+
+    def decide(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller | None:
+        """The caller of a request, None where anyone may; raise `Refused`."""
+
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
@@ -31,7 +39,7 @@ class Wall:
     is never believed. A `Refused` that the app raises before it has begun to answer becomes the answer.
     """
 
-    def __init__(self, app: App, guard: "Guard", policy: Policy) -> None:
+    def __init__(self, app: App, guard: Decider, policy: Policy) -> None:
         self._app = app
         self._guard = guard
         self._policy = policy
@@ -50,7 +58,7 @@ class Wall:
 class _Request:
     """One request on its way through the wall."""
 
-    def __init__(self, guard: "Guard", scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, guard: Decider, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard = guard
         self._scope = scope
         self._receive = receive

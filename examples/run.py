@@ -46,6 +46,10 @@ curl -i {issuer}/logout -H "Authorization: Bearer $ACCOUNT" -H 'Content-Type: ap
   -d '{{"everywhere": true}}'
 curl -i {service}/me -H "Authorization: Bearer $ADA"
 
+Administer as the first administrator, whose first sign-in asks for a new password:
+
+{watchword} --url {issuer} --as admin user list
+
 Ctrl-C stops both; the next start finds everything again.
 """
 
@@ -107,7 +111,9 @@ def _run(data: Path, port: int, articles_port: int) -> None:
     kept = Kept.at(file, processes.address(port))
     if kept.issuer != processes.address(port):
         raise NotStarted(f"{data} belongs to {kept.issuer}; give that --port, or another directory as --data")
-    with processes.authority(data, port) as authority:
+    # What happens at the example service is what there is to see; the authority speaks up when something is wrong.
+    quiet = {"WATCHWORD_LOG_LEVEL": os.environ.get("WATCHWORD_LOG_LEVEL", "warning")}
+    with processes.authority(data, port, environ=quiet) as authority:
         authority.wait_until_ready("/readyz")
         if not kept.articles_secret:
             kept.articles_secret = _set_up(data, kept)
@@ -136,7 +142,19 @@ def _set_up(data: Path, kept: Kept) -> str:
 
 def _greeting(kept: Kept, service: str, file: Path) -> str:
     people = ", ".join(f"{name} ({role})" for name, role in USERS.items())
-    return GREETING.format(issuer=kept.issuer, service=service, people=people, file=file, ada=kept.passwords["ada"])
+    return GREETING.format(
+        issuer=kept.issuer,
+        service=service,
+        people=people,
+        file=_short(file),
+        ada=kept.passwords["ada"],
+        watchword=_short(Path(processes.WATCHWORD)),
+    )
+
+
+def _short(path: Path) -> str:
+    """The path as one types it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _end(*_: object) -> None:

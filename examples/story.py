@@ -46,7 +46,7 @@ def _played(step: Step, stage: Stage) -> Iterator[Row]:
 def _line(row: Row, ms: str | None = None) -> str:
     mark = " " if ms else "✓" if row.good else "✗"
     passed = ms or ("" if row.ms is None else f"{row.ms:.1f}")
-    return f"{mark} {row.step:<38} {row.expected:<40} {row.got:<40} {passed:>6}".rstrip()
+    return f"{mark} {row.step:<43} {row.expected:<40} {row.got:<40} {passed:>6}".rstrip()
 
 
 def _summary(rows: list[Row], seconds: float) -> str:

@@ -10,7 +10,7 @@ from examples.processes import Process, address, connect, eventually, free_port
 from examples.stage import Stage, Tokens, User, articles_of, bearer, told
 from tests.system.settings import FAST
 
-STALENESS = "3"
+STALENESS = "5"
 """Seconds; long enough that a request right after a kill is decided on what is known."""
 
 

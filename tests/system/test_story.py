@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 
 import pytest
-
 from examples import story
 from examples.stage import Stage
 from examples.steps import STEPS, Row, Rows, Step, missing_roles, one_token_revoked

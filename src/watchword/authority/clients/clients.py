@@ -24,6 +24,7 @@ from watchword.authority.database import clock
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_access_of_client, cut_access_of_user, cut_client
 from watchword.authority.names import AudienceNames, ClientId, DisplayName, RoleNames, ScopeText
+from watchword.authority.operator import OPERATOR
 from watchword.authority.paging import Paged, PageOf, read_page
 from watchword.authority.schema import client_audiences, client_roles, clients
 from watchword.errors import Conflict, InvalidField
@@ -103,8 +104,9 @@ async def add_client(authority: Authority, call: Call[NewClient]) -> ClientChang
     _check_lifetime(authority, asked.lifetime)
     secret = None if asked.public else new_client_secret()
     async with authority.database.writing() as connection:
-        if await read_client(connection, asked.id) is not None:
-            raise Conflict("a client of that id exists", field="id")
+        # "operator" in the audit log is the operator.
+        if asked.id == OPERATOR or await read_client(connection, asked.id) is not None:
+            raise Conflict("a client of that id exists, or none may have it", field="id")
         row = {"id": asked.id, "name": asked.name, "grants": " ".join(sorted(set(asked.grants)))}
         more = {
             "scope": asked.scope,

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from watchword.core.algorithms import ALGORITHMS
+from watchword.core.claims import REGISTERED
+
 PREFIX: Final = "WATCHWORD_"
 FILE_NAME: Final = "watchword.toml"
 # Read by services that use the authority, not by the authority itself: known, so not taken for a misprint.
@@ -97,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise SettingsError(f"{name}: at least 32 characters are needed")
         if self.access_lifetime > self.max_lifetime or self.data_lifetime > self.max_lifetime:
             raise SettingsError("max_lifetime: no other lifetime may be longer")
+        if self.algorithm not in ALGORITHMS:
+            raise SettingsError(f"algorithm: one of {', '.join(ALGORITHMS)}")
+        if taken := REGISTERED.intersection(self.claims):
+            raise SettingsError(f"claims: these have a meaning already: {', '.join(sorted(taken))}")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("log_level: debug, info, warning or error")
 

@@ -15,6 +15,7 @@ from watchword.cli.failures import Failed, failed
 from watchword.transport import Address
 
 OWN_CLIENT: Final = "watchword"
+METADATA: Final = "/.well-known/oauth-authorization-server"
 _LABEL: Final = "watchword command line"
 _PAGE: Final = 500
 _SECONDS: Final = 30.0
@@ -84,7 +85,7 @@ class Api:
 
 def path(*parts: str) -> str:
     """A path of the admin API, each part quoted; `Failed` for what would lead to another place in it."""
-    if not {"", ".", ".."}.isdisjoint(parts):
+    if any(part in ("", ".", "..") or "/" in part for part in parts):
         raise failed("not_found", "There is no such thing here.")
     return "/admin/" + "/".join(quote(part, safe="") for part in parts)
 
@@ -120,7 +121,7 @@ def remote_api(
 ) -> Iterator[Api]:
     """A running authority, as the administrator of that name, signed in for this command only; or with a token."""
     with asyncio.Runner() as runner, _client(runner, url) as client:
-        held = token
+        held = token if name is None else None
 
         async def give() -> str | None:
             return held
@@ -166,7 +167,10 @@ def _client(runner: asyncio.Runner, url: str) -> Iterator[httpx2.AsyncClient]:
 
 
 def _sign_in(api: Api, name: str, password: Ask, new_password: Ask | None) -> str:
+    # Where the issuer's name was changed once, the client has more audiences than one: so name the one that counts.
+    issuer = api.call("GET", METADATA).get("issuer")
     body: dict[str, object] = {"username": name, "password": password(), "client_id": OWN_CLIENT, "label": _LABEL}
+    body["audience"] = issuer
     try:
         answer = api.call("POST", "/login", body=body)
     except Failed as why:

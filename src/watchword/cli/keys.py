@@ -1,5 +1,7 @@
 """``watchword key`` and ``watchword secret``: the keys that sign, and the secret that wraps them."""
 
+import asyncio
+
 import click
 
 from watchword.cli.api import path
@@ -46,3 +48,20 @@ def withdraw_key(state: State, kid: str | None, everything: bool, yes: bool) -> 
     with state.api() as api:
         answer = api.call("POST", path("keys", "withdraw-all"))
     state.show.done(answer, "every key withdrawn; a new one signs")
+
+
+@click.group("secret", cls=Group)
+def secret() -> None:
+    """The secret that wraps the signing keys in the database."""
+
+
+@secret.command("rotate")
+@pass_state
+def rotate_secret(state: State) -> None:
+    """Wrap everything under a new secret: one made here, where it is in a file, else the one in WATCHWORD_SECRET."""
+    from watchword.authority.keys.secret_rotation import rotate_secret as wrap_anew
+    from watchword.cli.local import opened
+
+    with asyncio.Runner() as runner, opened(runner, state.local_settings()) as authority:
+        count = runner.run(wrap_anew(authority))
+    state.show.done({"wrapped": count}, f"{count} keys and seeds wrapped under the new secret")

@@ -11,11 +11,11 @@ from watchword.authority.settings import SettingsError
 from watchword.cli.audit import audit
 from watchword.cli.clients import audiences, clients
 from watchword.cli.failures import Failed, failed
-from watchword.cli.keys import keys
+from watchword.cli.keys import keys, secret
 from watchword.cli.options import RootGroup
 from watchword.cli.revoke import revoke
 from watchword.cli.roles import roles
-from watchword.cli.serving import config, openapi, serve, start_new, status
+from watchword.cli.serving import config, openapi, recover, serve, start_new, status
 from watchword.cli.sessions import sessions
 from watchword.cli.show import clean
 from watchword.cli.tokens import tokens
@@ -67,12 +67,14 @@ def cli() -> None:
 _COMMANDS: Final[tuple[click.Command, ...]] = (
     serve,
     start_new,
+    recover,
     users,
     roles,
     audiences,
     clients,
     sessions,
     keys,
+    secret,
     revoke,
     tokens,
     audit,

@@ -31,6 +31,7 @@ class State:
         self.as_name: str | None = None
         self.password_stdin = False
         self.unsafely_allow_plain_http = False
+        self._password: str | None = None
 
     @property
     def show(self) -> Show:
@@ -64,15 +65,21 @@ class State:
         token = os.environ.get("WATCHWORD_TOKEN") or None
         if self.as_name is None and token is None:
             raise click.UsageError("--url needs --as NAME, or an administrator's token in WATCHWORD_TOKEN.")
-        asked = f"Password of {self.as_name}"
         with apis.remote_api(
             url,
             name=self.as_name,
-            password=lambda: read_line("the password") if self.password_stdin else ask_password(asked, twice=False),
+            password=self.password,
             new_password=None if self.password_stdin else self._new_password,
             token=token,
         ) as api:
             yield api
+
+    def password(self) -> str:
+        """The password of ``--as``. It is the first line of standard input, so it is read before all others."""
+        if self._password is None:
+            asked = f"Password of {self.as_name}"
+            self._password = read_line("the password") if self.password_stdin else ask_password(asked, twice=False)
+        return self._password
 
     def checked_url(self) -> str:
         """The ``--url`` that was given, if passwords and keys may travel there."""
@@ -172,10 +179,12 @@ def password_options(function: _Function) -> _Function:
     return ask(stdin(function))
 
 
-def chosen_password(*, ask: bool, stdin: bool) -> str | None:
+def chosen_password(state: State, *, ask: bool, stdin: bool) -> str | None:
     """The password that was chosen, or None for a one-time password."""
     if ask and stdin:
         raise click.UsageError("--ask-password and --password-stdin exclude one another.")
+    if state.url is not None and state.as_name is not None:
+        state.password()
     if stdin:
         return read_line("the new password")
     return ask_password("New password", twice=True) if ask else None

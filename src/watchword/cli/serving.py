@@ -3,13 +3,12 @@
 import asyncio
 import signal
 import sys
-from contextlib import suppress
 
 import click
 
 from watchword.authority.settings import Settings, SettingsError
 from watchword.cli.api import path
-from watchword.cli.options import Command, Group, State, pass_state
+from watchword.cli.options import Command, Group, State, confirm, pass_state, yes_option
 
 
 @click.command("serve", cls=Command)
@@ -27,8 +26,12 @@ def serve(state: State, issuer: str | None, host: str | None, port: int | None) 
     set_up_logging(settings.log_level, sys.stderr, as_json=state.as_json or not sys.stderr.isatty())
     # As Ctrl-C: else the signal, once uvicorn has passed it on, would end us before the database is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
+    try:
         asyncio.run(serve_until_signal(settings))
+    except KeyboardInterrupt:
+        return
+    except SystemExit:  # uvicorn cannot listen there, and has said why in the log
+        raise click.exceptions.Exit(1) from None
 
 
 @click.command("init", cls=Command)
@@ -47,6 +50,22 @@ def start_new(state: State) -> None:
         answer["first_administrator"] = {"username": first.name, "password_file": told and str(told)}
     sentence = f"{settings.database_path} is ready" if first else f"{settings.database_path} was there already"
     state.show.done(answer, sentence + (f"; the first administrator's one-time password is in {told}" if told else ""))
+
+
+@click.command("recover", cls=Command)
+@click.option("--clone", is_flag=True, help="This database is a copy: guards must never take it for the original.")
+@yes_option
+@pass_state
+def recover(state: State, clone: bool, yes: bool) -> None:
+    """Go on after history was lost, as by a restored backup. Everyone signs in again; every key is withdrawn."""
+    from watchword.authority.recover import recover as begin_anew
+    from watchword.cli.local import opened
+
+    settings = state.local_settings()
+    confirm("Begin a new history? Every token and session of the old one is void.", yes=yes)
+    with asyncio.Runner() as runner, opened(runner, settings) as authority:
+        position = str(runner.run(begin_anew(authority, clone=clone)))
+    state.show.done({"position": position}, f"a new history began, at {position}")
 
 
 @click.command("status", cls=Command)

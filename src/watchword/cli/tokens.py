@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from watchword.cli.api import open_api
+from watchword.cli.api import METADATA, open_api
 from watchword.cli.failures import failed
 from watchword.cli.options import Group, State, pass_state, read_line
 from watchword.cli.show import moment
@@ -100,7 +100,7 @@ def _verify_here(state: State, token: str, audience: str) -> Caller:
 
 def _verify_there(state: State, token: str, audience: str) -> Caller:
     with open_api(state.checked_url()) as api:
-        issuer = api.call("GET", "/.well-known/oauth-authorization-server").get("issuer")
+        issuer = api.call("GET", METADATA).get("issuer")
         document = api.call("GET", "/.well-known/jwks.json")
     try:
         verifier = Verifier(str(issuer or ""), audience, KeySet.from_jwks(document), max_lifetime=timedelta(days=1))

@@ -53,7 +53,7 @@ def add_user(
     password_stdin: bool,
 ) -> None:
     """Add a user. Without a password a one-time password is made and shown."""
-    password = chosen_password(ask=ask_password, stdin=password_stdin)
+    password = chosen_password(state, ask=ask_password, stdin=password_stdin)
     body = given(username=name, password=password, display_name=display_name, roles=list(roles), claims=_claims(claims))
     with state.api() as api:
         answer = api.call("POST", path("users"), body=body)
@@ -125,7 +125,7 @@ def reset_password(state: State, name: str, ask_password: bool, password_stdin: 
     Without a password a one-time password is made and shown. On the authority's own machine this lets an administrator
     in again who was locked out.
     """
-    body = given(password=chosen_password(ask=ask_password, stdin=password_stdin))
+    body = given(password=chosen_password(state, ask=ask_password, stdin=password_stdin))
     _done(state, name, "reset-password", f"password of {name} reset", body)
 
 

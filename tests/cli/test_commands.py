@@ -59,6 +59,8 @@ SUCCEEDING: Final[dict[Words, Words]] = {
     ("key", "rotate"): (),
     ("key", "withdraw"): ("--all", "--yes"),
     ("audit",): (),
+    ("secret", "rotate"): (),
+    ("recover",): ("--yes",),
 }
 # These need more than words: they have tests of their own.
 APART: Final = {("serve",), ("revoke", "session")}

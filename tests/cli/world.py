@@ -71,13 +71,15 @@ class Terminal:
         )
         os.close(theirs)
         self.shown = ""
+        self._expected = 0
 
     def expect(self, text: str) -> None:
-        """Read on until the text is shown."""
+        """Read on until the text is shown, after what was expected before."""
         deadline = time.monotonic() + SECONDS
-        while text not in self.shown:
+        while (found := self.shown.find(text, self._expected)) < 0:
             assert time.monotonic() < deadline, self.shown
             assert self._read(), f"it ended without {text!r}: {self.shown}"
+        self._expected = found + len(text)
 
     def type(self, line: str) -> None:
         """Type a line."""

@@ -68,7 +68,7 @@ class Api:
         self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object] | None
     ) -> Any:
         token = await self._token()
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

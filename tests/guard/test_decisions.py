@@ -23,7 +23,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture(autouse=True)
 def listen(caplog: pytest.LogCaptureFixture) -> None:
     """Listen."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "watchword")
 
 
 async def test_lines(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,12 +89,12 @@ async def test_one_line_whatever_the_path_holds(world: World, caplog: pytest.Log
 
 
 async def test_levels(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """What strangers can cause is INFO; a guard that knows too little is a WARNING."""
+    """What strangers can cause is INFO, what is open to anyone DEBUG; a guard that knows too little is a WARNING."""
     wall = world.guard().asgi(app, POLICY)
     await ask(wall)
     await ask(wall, token="x.y.z")
     await ask(wall, "/health")
-    assert {record.levelno for record in caplog.records} == {logging.INFO}
+    assert [record.levelno for record in caplog.records] == [logging.INFO, logging.INFO, logging.DEBUG]
     world.forget_everything()
     await ask(wall, token=world.token())
     assert caplog.records[-1].levelno == logging.WARNING

@@ -156,11 +156,20 @@ class TestCutOff:
         assert decide(guard, world.token(position=Position(EPOCH, 7))) == "allowed"
         assert world.wakes == 1
 
+    def test_a_caller_who_waits(self, world: World) -> None:
+        """A good token that is refused only because knowledge is too old wakes the source."""
+        guard, token = world.guard(), world.token()
+        world.now += OLD
+        assert decide(guard, token) == "guard_stale"
+        assert world.wakes == 1
+
     def test_nobody_without_our_signature_wakes(self, world: World, keys: Mapping[str, Key]) -> None:
-        """A stranger cannot make the follower ask."""
+        """A stranger cannot make the follower ask, not even while knowledge is too old."""
         forged = Issuer(ISSUER, keys["ES256"], clock=lambda: world.wall_time)
         token = forged.mint(subject="x", audience=AUDIENCE, client="x", position=Position(EPOCH, 99))
         assert decide(world.guard(), token) == "unknown_key"
+        world.now += OLD
+        assert decide(world.guard(), token) == "guard_stale"
         assert world.wakes == 0
 
 

@@ -2,6 +2,7 @@
 
 Allowed and refused are both INFO: to refuse is a guard's daily work, and a WARNING that any stranger can cause by the
 thousand would only hide the one that matters. That one is a guard that knows too little, which its operator must see.
+What is open to anyone is no decision about anybody, and DEBUG: health probes would bury the rest.
 """
 
 import logging
@@ -11,6 +12,7 @@ from typing import Final, final
 
 from watchword.core.claims import Caller, Data, Requirement, fingerprint
 from watchword.errors import Refused, Unknowing
+from watchword.guard.rules import anyone
 
 logger = logging.getLogger("watchword.decisions")
 
@@ -41,7 +43,9 @@ class Decision:
         """Keep a refusal, and write the line; cheap when nobody listens."""
         if refusal is not None:
             self.refusals.append(refusal)
-        level = logging.WARNING if isinstance(refusal, Unknowing) else logging.INFO
+        level = logging.DEBUG if rule is anyone else logging.INFO
+        if isinstance(refusal, Unknowing):
+            level = logging.WARNING
         if logger.isEnabledFor(level):
             fields = self._fields(rule, refusal)
             logger.log(level, _message(fields), extra=fields)

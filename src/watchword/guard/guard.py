@@ -159,9 +159,11 @@ class Guard:
             decision.who = verified
             self._judge(verified, known)
         except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(known)  # what newer knowledge could turn into an acceptance is no verdict while this is old
+            self._check_age(
+                known, verified=False
+            )  # what newer knowledge could turn into an acceptance is no verdict while this is old
             raise
-        self._check_age(known)
+        self._check_age(known, verified=True)
         return verified
 
     def _judge(self, verified: Caller | Data, known: Known) -> None:
@@ -180,9 +182,11 @@ class Guard:
         if refusal is not None:
             raise refusal
 
-    def _check_age(self, known: Known) -> None:
+    def _check_age(self, known: Known, *, verified: bool) -> None:
         age = self._source.clock() - known.as_of  # the clock comes last: a pause before this line counts
         if age > self._max_staleness:
+            if verified:
+                self._source.wake()  # one of ours waits: no need to sit out a long pause between attempts
             raise errors.Stale(f"known as of {age:.1f} s ago") from None
 
     # -- Life

@@ -96,7 +96,7 @@ async def test_a_name_is_taken_once(http: AsyncClient, operator: Headers) -> Non
 async def test_who_is_unknown_is_not_found(http: AsyncClient, operator: Headers) -> None:
     """Every verb about one user answers 404 for an id that nobody has, a name among them."""
     await make_user(http, operator)
-    for method, verb, body in [
+    verbs: list[tuple[str, str, Any]] = [
         ("GET", "", None),
         ("PATCH", "", {}),
         ("DELETE", "", None),
@@ -105,7 +105,8 @@ async def test_who_is_unknown_is_not_found(http: AsyncClient, operator: Headers)
         ("POST", "/enable", None),
         ("POST", "/sign-out", None),
         ("POST", "/reset-password", {}),
-    ]:
+    ]
+    for method, verb, body in verbs:
         response = await http.request(method, f"/admin/users/ada{verb}", json=body, headers=operator)
         assert (method, verb, response.status_code) == (method, verb, 404)
 

@@ -245,7 +245,7 @@ async def test_who_is_unknown_is_not_found(http: AsyncClient, operator: Headers)
         ("POST", "/disable"),
         ("POST", "/enable"),
     ]:
-        body = {} if method == "PATCH" else None
+        body: Json | None = {} if method == "PATCH" else None
         response = await http.request(method, f"/admin/clients/nobody{path}", json=body, headers=operator)
         assert (method, path, response.status_code) == (method, path, 404)
 

@@ -44,6 +44,8 @@ def _write(folder: Path, text: str) -> Path:
         ({"WATCHWORD_SECRET": "short"}, "secret"),
         ({"WATCHWORD_LOG_LEVEL": "loud"}, "log_level"),
         ({"WATCHWORD_ACCESS_LIFETIME": "600", "WATCHWORD_MAX_LIFETIME": "300"}, "max_lifetime"),
+        ({"WATCHWORD_ALGORITHM": "HS256"}, "algorithm"),
+        ({"WATCHWORD_CLAIMS": "department, roles"}, "roles"),
         ({"WATCHWORD_ISSUER_FILE": "/nowhere"}, "WATCHWORD_ISSUER_FILE"),
     ],
 )

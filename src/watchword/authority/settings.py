@@ -83,6 +83,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """debug, info, warning or error."""
 
     def __post_init__(self) -> None:
+        self._check_issuer()
+        self._check_tokens()
+        if not self.database.startswith(("sqlite:///", "postgresql://")):
+            raise SettingsError("database: a URL that starts with sqlite:/// or postgresql:// is needed")
+        if self.database.startswith("postgresql"):
+            raise SettingsError("database: PostgreSQL is not supported yet; use sqlite:///")
+        for name in ("secret", "previous_secret"):
+            if 0 < len(getattr(self, name)) < 32:
+                raise SettingsError(f"{name}: at least 32 characters are needed")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError("log_level: debug, info, warning or error")
+
+    def _check_issuer(self) -> None:
         parts = urlsplit(self.issuer)
         decorated = parts.query or parts.fragment or parts.username
         if parts.scheme not in ("http", "https") or not parts.hostname or decorated:
@@ -91,21 +104,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise SettingsError("issuer: https is needed beyond loopback")
         if self.issuer.endswith("/"):
             raise SettingsError("issuer: write it without a slash at its end")
-        if not self.database.startswith(("sqlite:///", "postgresql://")):
-            raise SettingsError("database: a URL that starts with sqlite:/// or postgresql:// is needed")
-        if self.database.startswith("postgresql"):
-            raise SettingsError("database: PostgreSQL is not supported yet; use sqlite:///")
-        for name in ("secret", "previous_secret"):
-            if 0 < len(getattr(self, name)) < 32:
-                raise SettingsError(f"{name}: at least 32 characters are needed")
+
+    def _check_tokens(self) -> None:
         if self.access_lifetime > self.max_lifetime or self.data_lifetime > self.max_lifetime:
             raise SettingsError("max_lifetime: no other lifetime may be longer")
         if self.algorithm not in ALGORITHMS:
             raise SettingsError(f"algorithm: one of {', '.join(ALGORITHMS)}")
         if taken := REGISTERED.intersection(self.claims):
             raise SettingsError(f"claims: these have a meaning already: {', '.join(sorted(taken))}")
-        if self.log_level not in ("debug", "info", "warning", "error"):
-            raise SettingsError("log_level: debug, info, warning or error")
 
     def __repr__(self) -> str:
         return f"Settings(issuer={self.issuer!r}, database={self.shown()['database']!r})"

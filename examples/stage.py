@@ -14,7 +14,7 @@ import httpx2
 from examples import processes
 from examples.processes import Process, connect, free_port
 from examples.setup import change, new_password, set_up
-from watchword.core.tokens import read_unverified
+from watchword.core.compact import read_unverified
 
 REFUSAL_SECONDS: Final = 15.0
 """More than any propagation takes: after that long, a token that still stands is a failure."""

@@ -1,10 +1,11 @@
 """Watchword: sign-in, roles and revocation for REST APIs with JSON Web Tokens."""
 
-from watchword.core.claims import Caller, Data
+from watchword.core.caller import Caller, Data
 from watchword.core.cutoffs import Position
+from watchword.core.issuer import Issuer
 from watchword.core.keys import Key, PublicKey
 from watchword.core.keyset import KeySet
-from watchword.core.tokens import Issuer, Verifier
+from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword import Caller, Data, Issuer, Key, Position, Refused, Verifier
-from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, fingerprint, read_claims
+from watchword.core.caller import fingerprint
+from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, read_claims
 from watchword.errors import InvalidClaim, NotPermitted
 
 NONE: frozenset[str] = frozenset()

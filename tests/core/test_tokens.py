@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from watchword import Caller, Data, Issuer, Key, KeySet, Position, PublicKey, Refused, Verifier, errors
 from watchword.core.algorithms import ALGORITHMS
+from watchword.core.compact import MAX_TOKEN_BYTES, read_unverified
 from watchword.core.encoding import b64url_decode, b64url_encode
-from watchword.core.tokens import MAX_DATA_BYTES, MAX_TOKEN_BYTES, read_unverified
+from watchword.core.issuer import MAX_DATA_BYTES
 
 NOW = 1_700_000_000
 ISSUER = "https://auth.example"

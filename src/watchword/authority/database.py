@@ -1,6 +1,7 @@
 """The database: readers get one snapshot, writers wait for one another, and acknowledged means on disk."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -28,7 +29,9 @@ class Database:
         self.path = path
         # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
         self._turn = asyncio.Lock()
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        # What is bound to a statement may be a hash or a wrapped key: neither errors nor logs quote it.
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
         _prepare(self._engine.sync_engine)
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from watchword.authority.accounts.throttle import forget_old
 from watchword.authority.authority import Authority
 from watchword.authority.log.head import raise_floor
 from watchword.authority.sessions.sessions import forget_over
-from watchword.core.tokens import MAX_LEEWAY
+from watchword.core.verifier import MAX_LEEWAY
 from watchword.errors import Refused
 
 PERIOD_SECONDS: Final = 30.0

@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from watchword.core.claims import Caller
+from watchword.core.caller import Caller
 from watchword.core.encoding import NotStrict, json_decode, json_encode, json_object
 from watchword.errors import (
     AmbiguousCredentials,

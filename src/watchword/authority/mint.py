@@ -10,8 +10,8 @@ from watchword.authority.accounts.directory import User
 from watchword.authority.clients.registry import Client
 from watchword.authority.log.head import Head
 from watchword.authority.settings import Settings
+from watchword.core.issuer import Issuer
 from watchword.core.keys import Key
-from watchword.core.tokens import Issuer
 
 
 class Tokens(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from watchword.authority.bootstrap import OWN_CLIENT
 from watchword.authority.clients.registry import read_client
 from watchword.authority.log.head import new_id, read_head
 from watchword.authority.schema import audiences
-from watchword.core.tokens import Issuer
+from watchword.core.issuer import Issuer
 from watchword.errors import InvalidField
 
 OPERATOR: Final = "operator"

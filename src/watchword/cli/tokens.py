@@ -13,9 +13,10 @@ from watchword.cli.api import METADATA, open_api
 from watchword.cli.failures import failed
 from watchword.cli.options import Group, State, pass_state, read_line
 from watchword.cli.show import moment
-from watchword.core.claims import Caller
+from watchword.core.caller import Caller
+from watchword.core.compact import read_unverified
 from watchword.core.keyset import KeySet
-from watchword.core.tokens import Verifier, read_unverified
+from watchword.core.verifier import Verifier
 
 
 @click.group("token", cls=Group)

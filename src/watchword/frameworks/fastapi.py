@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 
-from watchword.core.claims import Caller
+from watchword.core.caller import Caller
 from watchword.errors import NoToken
 from watchword.guard.asgi import Wall
 from watchword.guard.guard import Guard

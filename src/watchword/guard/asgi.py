@@ -4,7 +4,7 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol, final
 
-from watchword.core.claims import Caller
+from watchword.core.caller import Caller
 from watchword.errors import AmbiguousCredentials, Refused
 from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision

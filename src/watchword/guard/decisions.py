@@ -10,7 +10,7 @@ import re
 import secrets
 from typing import Final, final
 
-from watchword.core.claims import Caller, Data, Requirement, fingerprint
+from watchword.core.caller import Caller, Data, Requirement, fingerprint
 from watchword.errors import Refused, Unknowing
 from watchword.guard.rules import anyone
 

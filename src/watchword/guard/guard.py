@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Final, Protocol, TypeVar, final
 
 from watchword import errors
-from watchword.core.claims import Caller, Data
+from watchword.core.caller import Caller, Data
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
-from watchword.core.tokens import Verifier
+from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.asgi import App, Wall
 from watchword.guard.bearer import bearer_token

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from watchword.core.claims import Caller
+from watchword.core.caller import Caller
 from watchword.errors import NotPermitted, Refused
 
 

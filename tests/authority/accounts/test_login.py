@@ -25,7 +25,7 @@ from watchword.authority.accounts.passwords import PasswordHasher
 from watchword.authority.accounts.throttle import ACCOUNT
 from watchword.authority.authority import Authority
 from watchword.authority.schema import audit, throttle
-from watchword.core.tokens import read_unverified
+from watchword.core.compact import read_unverified
 
 NEW = "a new password, and a long one"
 LOGIN = {"username": "ada", "password": PASSWORD, "client_id": "watchword"}

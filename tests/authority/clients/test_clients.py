@@ -22,7 +22,7 @@ from tests.authority.helpers import (
 )
 
 from watchword.authority.authority import Authority
-from watchword.core.tokens import Verifier
+from watchword.core.verifier import Verifier
 
 SERVICE: Json = {"id": "svc", "grants": ["client_credentials"], "audiences": ["orders"]}
 

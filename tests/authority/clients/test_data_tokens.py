@@ -5,7 +5,7 @@ from httpx2 import AsyncClient
 from tests.authority.helpers import ISSUER, Headers, account, bearer, code, good, make_client, make_user, sign_in
 
 from watchword.authority.authority import Authority
-from watchword.core.tokens import Verifier
+from watchword.core.verifier import Verifier
 from watchword.errors import WrongAudience, WrongType
 
 

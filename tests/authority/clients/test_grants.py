@@ -8,7 +8,7 @@ from tests.authority.helpers import ISSUER, Headers, code, good, make_client
 
 from watchword.authority.authority import Authority
 from watchword.core.keyset import KeySet
-from watchword.core.tokens import Verifier
+from watchword.core.verifier import Verifier
 
 Client = tuple[str, str | None]
 

@@ -22,8 +22,8 @@ from watchword.authority.log.head import read_head
 from watchword.authority.operator import operator_token
 from watchword.authority.schema import entries, keys
 from watchword.authority.settings import Settings
+from watchword.core.compact import read_unverified
 from watchword.core.feed import KEYS
-from watchword.core.tokens import read_unverified
 from watchword.errors import Unavailable
 
 

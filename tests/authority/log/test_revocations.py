@@ -20,7 +20,7 @@ from tests.authority.helpers import (
 from watchword.authority.authority import Authority
 from watchword.authority.log.head import raise_floor
 from watchword.authority.operator import operator_token
-from watchword.core.tokens import read_unverified
+from watchword.core.compact import read_unverified
 
 
 def _claims(tokens: Json) -> Json:

@@ -11,7 +11,7 @@ from tests.authority.helpers import Headers, account, code, good, make_client, m
 from watchword.authority.authority import Authority
 from watchword.authority.schema import refresh_tokens, sessions
 from watchword.authority.sessions.refresh import OUTCOMES, Outcome, RefreshToken, State, successor
-from watchword.core.tokens import read_unverified
+from watchword.core.compact import read_unverified
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Grant, read_client
 from watchword.authority.http import Body, Call
 from watchword.authority.log.head import read_head
-from watchword.core.tokens import Issuer
+from watchword.core.issuer import Issuer
 from watchword.errors import InvalidField, NotPermitted, UnauthorizedClient
 
 

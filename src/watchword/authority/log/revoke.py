@@ -11,7 +11,8 @@ from watchword.authority.http import Call, Form
 from watchword.authority.log.cut import cut_session, cut_token
 from watchword.authority.sessions.refresh import read_refresh_token
 from watchword.authority.sessions.sessions import read_session
-from watchword.core.tokens import Verifier, read_unverified
+from watchword.core.compact import read_unverified
+from watchword.core.verifier import Verifier
 from watchword.errors import InvalidRequest, Refused, WrongType
 
 

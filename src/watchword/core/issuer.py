@@ -1,0 +1,153 @@
+"""Mint tokens: what is declared goes in, and nothing that a verifier would refuse (RFC 7519, RFC 9068)."""
+
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Final, final
+
+from watchword import errors
+from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, REGISTERED, AccessClaims, Claims, DataClaims, read_claims
+from watchword.core.compact import MAX_TOKEN_BYTES
+from watchword.core.cutoffs import Position
+from watchword.core.encoding import b64url_encode, json_encode, json_object
+from watchword.core.keys import Key
+
+MAX_DATA_BYTES: Final = 4 * 1024
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
+
+
+@final
+class Issuer:
+    """Mints tokens under one issuer name with one key.
+
+    What may go into a token is declared: the parameters of `mint`, and the operator's own claims listed in ``claims``
+    by name. ``lifetime`` is the default of access tokens. ``clock`` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        key: Key,
+        *,
+        lifetime: timedelta = timedelta(seconds=300),
+        claims: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self.lifetime = lifetime
+        self._key = key
+        self._claims = frozenset(claims)
+        self._clock = clock
+        if not issuer or lifetime < timedelta(seconds=1):
+            raise ValueError("issuer is not empty, and lifetime is at least 1 second")
+        if taken := self._claims & REGISTERED:
+            raise ValueError(f"these claims have a meaning already: {', '.join(sorted(taken))}")
+
+    def mint(
+        self,
+        *,
+        subject: str,
+        audience: str,
+        client: str,
+        roles: Iterable[str] = (),
+        scope: Iterable[str] = (),
+        session: str | None = None,
+        position: Position | None = None,
+        claims: Mapping[str, object] | None = None,
+        lifetime: timedelta | None = None,
+        issued_at: float | None = None,
+        not_before: float | None = None,
+        token_id: str | None = None,
+    ) -> str:
+        """Mint an access token (RFC 9068).
+
+        ``position`` is the head of the snapshot in which the credential was read. ``issued_at`` and ``not_before`` are
+        in seconds since 1970 and minted whole, as verifiers in the field refuse fractions. ``claims`` takes declared
+        names only. ``ValueError`` for what must not be minted.
+        """
+        own = dict(claims or {})
+        if undeclared := own.keys() - self._claims:
+            raise ValueError(f"undeclared claims: {', '.join(sorted(undeclared))}")
+        payload = self._common(subject, audience, client, position, lifetime, issued_at, token_id)
+        payload["roles"] = sorted(_texts(roles))
+        if scopes := sorted(_texts(scope)):
+            if not all(_SCOPE.fullmatch(name) for name in scopes):
+                raise ValueError("a scope is printable ASCII without spaces, quotes and back slashes")
+            payload["scope"] = " ".join(scopes)
+        if session is not None:
+            payload["sid"] = session
+        if not_before is not None:
+            payload["nbf"] = _whole(math.ceil, not_before)
+        return self._signed(payload | own, ACCESS_TYPE, AccessClaims)
+
+    def mint_data(
+        self,
+        *,
+        client: str,
+        audience: str,
+        data: Mapping[str, object],
+        position: Position | None = None,
+        lifetime: timedelta | None = None,
+        issued_at: float | None = None,
+        token_id: str | None = None,
+    ) -> str:
+        """Mint a data token: a client's data for one other service, at most 4 KiB of JSON."""
+        if len(json_encode(dict(data))) > MAX_DATA_BYTES:
+            raise ValueError(f"the data is over {MAX_DATA_BYTES} bytes")
+        payload = self._common(client, audience, client, position, lifetime, issued_at, token_id)
+        return self._signed(payload | {"data": dict(data)}, DATA_TYPE, DataClaims)
+
+    def _common(
+        self,
+        subject: str,
+        audience: str,
+        client: str,
+        position: Position | None,
+        lifetime: timedelta | None,
+        issued_at: float | None,
+        token_id: str | None,
+    ) -> dict[str, object]:
+        issued = _whole(math.floor, self._clock() if issued_at is None else issued_at)
+        lasting = math.ceil((self.lifetime if lifetime is None else lifetime).total_seconds())
+        if lasting < 1:
+            raise ValueError("a token lives at least 1 second")
+        payload: dict[str, object] = {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": audience,
+            "client_id": client,
+            "iat": issued,
+            "exp": issued + lasting,
+            "jti": secrets.token_urlsafe(16) if token_id is None else token_id,
+        }
+        if position is not None:
+            payload["wwd_pos"] = str(position)
+        return payload
+
+    def _signed(self, payload: dict[str, object], kind: str, shape: type[Claims]) -> str:
+        body = json_encode(payload)
+        try:  # what we would refuse, we do not mint; so the text is read, not the values that it was made from
+            read_claims(json_object(body), shape, frozenset())
+        except errors.InvalidClaim as invalid:
+            raise ValueError(invalid.detail) from None
+        header = {"alg": self._key.algorithm, "kid": self._key.kid, "typ": kind}
+        signed = f"{b64url_encode(json_encode(header))}.{b64url_encode(body)}"
+        token = f"{signed}.{b64url_encode(self._key.sign(signed.encode()))}"
+        if len(token) > MAX_TOKEN_BYTES:
+            raise ValueError(f"the token is over {MAX_TOKEN_BYTES} bytes")
+        return token
+
+
+def _whole(rounded: Callable[[float], int], seconds: float) -> int:
+    if not math.isfinite(seconds):
+        raise ValueError("a moment is a finite number of seconds")
+    return rounded(seconds)
+
+
+def _texts(values: Iterable[str]) -> set[str]:
+    if isinstance(values, str):
+        raise ValueError("a list of texts is needed, not one text")
+    return set(values)

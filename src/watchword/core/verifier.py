@@ -1,0 +1,134 @@
+"""Verify tokens: the form, the key, the signature, the kind, the claims, in this order (RFC 8725)."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, final
+
+from msgspec import UNSET, UnsetType
+
+from watchword import errors
+from watchword.core.algorithms import ALGORITHMS
+from watchword.core.algorithms import algorithm as algorithm_row
+from watchword.core.caller import Caller, Data
+from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, read_claims
+from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, decode_segment, split_token, strict_object, token_bytes
+from watchword.core.keys import PublicKey
+from watchword.core.keyset import KeySet
+
+MAX_LEEWAY: Final = timedelta(seconds=60)
+_EXCUSABLE: Final = frozenset({"client_id", "jti"})
+
+
+@final
+class Verifier:
+    """Verifies tokens of one issuer for one audience, in time that grows with the token's length only.
+
+    ``issuer`` and ``audience`` have no default, as a token for somebody else is no token. ``leeway`` is for clocks and
+    at most a minute; ``max_lifetime`` bounds ``exp - iat``. ``algorithms`` narrows what is allowed and cannot be
+    empty. ``excused`` names claims (``client_id``, ``jti``) that a foreign issuer may leave out. ``clock`` gives
+    seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        keys: KeySet | PublicKey | Iterable[PublicKey],
+        *,
+        algorithms: Collection[str] = tuple(ALGORITHMS),
+        leeway: timedelta = timedelta(seconds=2),
+        max_lifetime: timedelta = timedelta(hours=1),
+        max_bytes: int = MAX_TOKEN_BYTES,
+        excused: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not issuer or not audience:
+            raise ValueError("issuer and audience are needed, each a text that is not empty")
+        if isinstance(algorithms, str) or not algorithms:
+            raise ValueError("algorithms is a list that is not empty")
+        if not timedelta() <= leeway <= MAX_LEEWAY:
+            raise ValueError(f"leeway is from 0 to {MAX_LEEWAY.seconds} seconds")
+        if max_lifetime <= timedelta():
+            raise ValueError("max_lifetime is more than 0 seconds")
+        if isinstance(excused, str) or not _EXCUSABLE.issuperset(excused):
+            raise ValueError(f"only {', '.join(sorted(_EXCUSABLE))} can be excused")
+        self.issuer = issuer
+        self.audience = audience
+        self.keys = _key_set(keys)
+        self._algorithms = frozenset(algorithm_row(name).name for name in algorithms)
+        self._leeway = leeway.total_seconds()
+        self._max_lifetime = max_lifetime.total_seconds()
+        self._max_bytes = max_bytes
+        self._excused = frozenset(excused)
+        self._clock = clock
+
+    def verify(self, token: str | bytes, *, keys: KeySet | None = None) -> Caller:
+        """Verify an access token and give its caller; raise `Refused` for anything else, and nothing but that.
+
+        ``keys`` stands in for the verifier's own for this one token.
+        """
+        text, payload = self._signed_payload(token, ACCESS_TYPE, keys)
+        claims = read_claims(payload, AccessClaims, self._excused)
+        self._check(claims)
+        return Caller._verified(claims, payload, text)
+
+    def verify_data(self, token: str | bytes, *, keys: KeySet | None = None) -> Data:
+        """Verify a data token and give its content; raise `Refused` for anything else."""
+        _, payload = self._signed_payload(token, DATA_TYPE, keys)
+        claims = read_claims(payload, DataClaims, self._excused)
+        self._check(claims)
+        return Data._verified(claims)
+
+    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | None) -> tuple[str, dict[str, Any]]:
+        data = token_bytes(token, self._max_bytes)
+        signed, header_text, payload_text, signature_text = split_token(data)
+        header, body, signature = decode_json(header_text), decode_segment(payload_text), decode_segment(signature_text)
+        key = self._key(header, self.keys if keys is None else keys)
+        if not key.verify(signature, signed):
+            raise errors.BadSignature("the signature does not match")
+        _check_type(header, kind)
+        return data.decode(), strict_object(body)
+
+    def _key(self, header: Mapping[str, Any], keys: KeySet) -> PublicKey:
+        name, kid = header.get("alg"), header.get("kid")
+        if "crit" in header or "b64" in header:
+            raise errors.Malformed("crit and b64 are not supported")
+        if not isinstance(name, str) or name not in self._algorithms:
+            raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
+        if not isinstance(kid, str):
+            raise errors.UnknownKey("the header names no kid")
+        key = keys.find(kid)
+        if key.algorithm != name:
+            raise errors.AlgorithmNotAllowed("the header's alg is not the key's")
+        return key
+
+    def _check(self, claims: Claims) -> None:
+        now = self._clock()
+        if claims.iss != self.issuer:
+            raise errors.WrongIssuer("iss is another issuer")
+        if self.audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
+            raise errors.WrongAudience("aud does not name this audience")
+        if claims.exp <= claims.iat:
+            raise errors.InvalidClaim("exp is not after iat")
+        if claims.exp - claims.iat > self._max_lifetime:
+            raise errors.LifetimeTooLong(f"lives longer than {self._max_lifetime:.0f} s")
+        if claims.cnf is not UNSET:
+            raise errors.TokenBound("cnf is present")
+        not_before = claims.iat if isinstance(claims.nbf, UnsetType) else max(claims.iat, claims.nbf)
+        if not_before > now + self._leeway:
+            raise errors.NotYetValid("iat or nbf lies in the future")
+        if now >= claims.exp + self._leeway:
+            raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")
+
+
+def _check_type(header: Mapping[str, Any], kind: str) -> None:
+    typ = header.get("typ")
+    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != kind:
+        raise errors.WrongType(f"typ is not {kind}")
+
+
+def _key_set(keys: KeySet | PublicKey | Iterable[PublicKey]) -> KeySet:
+    if isinstance(keys, KeySet):
+        return keys
+    return KeySet([keys] if isinstance(keys, PublicKey) else keys)

@@ -1,0 +1,71 @@
+"""Recovery from lost history: everything older is void, and everything newer works."""
+
+import pytest
+from httpx2 import AsyncClient
+from tests.authority.helpers import Headers, account, bearer, code, good, make_user, refresh, sign_in
+
+from watchword.authority.authority import Authority
+from watchword.authority.log.head import Head, read_head
+from watchword.authority.log.pages import sound_alarm
+from watchword.authority.operator import operator_token
+from watchword.authority.recover import recover
+from watchword.authority.settings import Settings
+
+
+async def _head(authority: Authority) -> Head:
+    async with authority.database.reading() as connection:
+        return await read_head(connection)
+
+
+@pytest.mark.parametrize("clone", [False, True])
+async def test_all_that_was_is_void(http: AsyncClient, operator: Headers, authority: Authority, clone: bool) -> None:
+    """Old tokens and sessions are dead, a new sign-in works at once; only a clone becomes another instance."""
+    await make_user(http, operator)
+    old, before = await sign_in(http), await _head(authority)
+    position = await recover(authority, clone=clone)
+    after = await _head(authority)
+    assert position == after.position
+    assert position.epoch != before.epoch
+    assert position.number > before.number
+    assert (after.instance != before.instance) is clone
+    assert await account(http, old) == "key_withdrawn"
+    assert (await refresh(http, old["refresh_token"])).json()["error"] == "invalid_grant"
+    assert await account(http, await sign_in(http)) == "ok"
+    fresh = bearer(await operator_token(authority))
+    assert len(good(await http.get("/admin/sessions", headers=fresh))["items"]) == 1
+    assert good(await http.get("/admin/revocations", headers=fresh))["items"] == []
+
+
+async def test_the_keys_are_others(http: AsyncClient, operator: Headers, authority: Authority) -> None:
+    """What was lost may have been a key's withdrawal: nothing that could sign before is trusted after."""
+    before = {key["kid"] for key in good(await http.get("/.well-known/jwks.json"))["keys"]}
+    await recover(authority)
+    after = {key["kid"] for key in good(await http.get("/.well-known/jwks.json"))["keys"]}
+    assert (len(after), before & after) == (2, set())
+    assert code(await http.get("/admin/keys", headers=operator)) == "key_withdrawn"
+
+
+async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> None:
+    """The feed is closed while the alarm stands, and open again after recovery; the log tells of it."""
+    async with authority.changing() as connection:
+        await sound_alarm(connection, "a guard has seen 9, the log ends at 3")
+    assert code(await http.get("/readyz")) == "history_lost"
+    epoch = (await _head(authority)).epoch
+    position = await recover(authority)
+    assert code(await http.get("/readyz")) == "ok"
+    fresh = bearer(await operator_token(authority))
+    line = good(await http.get("/admin/audit?action=recover", headers=fresh))["items"][0]
+    assert (line["actor"], line["target"]) == ("operator", position.epoch)
+    assert epoch in line["detail"]
+
+
+async def test_another_process_that_serves_goes_on(authority: Authority, http: AsyncClient, settings: Settings) -> None:
+    """A command line recovers while the server runs: the server signs and judges in the new epoch."""
+    elsewhere = await Authority.open(settings)
+    try:
+        position = await recover(elsewhere)
+    finally:
+        await elsewhere.close()
+    await authority.source.catch_up()
+    token = await operator_token(authority)
+    assert good(await http.get("/admin/status", headers=bearer(token)))["position"] == str(position)

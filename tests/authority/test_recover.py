@@ -48,7 +48,7 @@ async def test_the_keys_are_others(http: AsyncClient, operator: Headers, authori
 async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> None:
     """The feed is closed while the alarm stands, and open again after recovery; the log tells of it."""
     async with authority.changing() as connection:
-        await sound_alarm(connection, "a guard has seen 9, the log ends at 3")
+        await sound_alarm(connection, (await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
     assert code(await http.get("/readyz")) == "history_lost"
     epoch = (await _head(authority)).epoch
     position = await recover(authority)
@@ -57,6 +57,15 @@ async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> Non
     line = good(await http.get("/admin/audit?action=recover", headers=fresh))["items"][0]
     assert (line["actor"], line["target"]) == ("operator", position.epoch)
     assert epoch in line["detail"]
+
+
+async def test_an_alarm_that_comes_late_rings_for_nothing(http: AsyncClient, authority: Authority) -> None:
+    """Who found history lost before the recovery, and says so after it, closes nothing."""
+    epoch = (await _head(authority)).epoch
+    await recover(authority)
+    async with authority.changing() as connection:
+        await sound_alarm(connection, epoch, "late")
+    assert code(await http.get("/readyz")) == "ok"
 
 
 async def test_another_process_that_serves_goes_on(authority: Authority, http: AsyncClient, settings: Settings) -> None:

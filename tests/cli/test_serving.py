@@ -51,7 +51,7 @@ def test_on_a_terminal_the_first_password_is_shown_once(terminal: Callable[..., 
 
 def test_every_line_of_the_log_is_json(serve: Serve, watchword: Watchword) -> None:
     """With --json, or where there is no terminal; decisions carry their fields."""
-    server = serve("--json")
+    server = serve("--json", WATCHWORD_LOG_LEVEL="debug")
     watchword("status", "--url", server.url, "--as", "nobody")
     lines = [json.loads(line) for line in server.end(signal.SIGINT).err.splitlines()]
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)

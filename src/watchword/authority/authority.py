@@ -8,7 +8,7 @@ from typing import Self, final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.passwords import PasswordHasher
-from watchword.authority.bootstrap import FirstAdministrator, Seeds, prepare
+from watchword.authority.bootstrap import FirstAdministrator, Seeds, named, prepare
 from watchword.authority.database import Database, migrate
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.vault import open_vault
@@ -50,6 +50,7 @@ class Authority:
         database = Database(settings.database_path)
         keyring = Keyring(settings, vault)
         try:
+            settings = await named(database, settings)
             seeds, first = await prepare(database, settings, vault, keyring)
         except BaseException:
             await database.dispose()

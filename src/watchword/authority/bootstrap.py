@@ -3,7 +3,8 @@
 import os
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+import msgspec
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import ADMINISTRATOR, new_user_id
@@ -14,7 +15,17 @@ from watchword.authority.database import Database, clock
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.vault import Vault
 from watchword.authority.log.head import begin_log
-from watchword.authority.schema import audiences, client_audiences, clients, head, roles, secrets, user_roles, users
+from watchword.authority.schema import (
+    audiences,
+    client_audiences,
+    clients,
+    head,
+    roles,
+    secrets,
+    sessions,
+    user_roles,
+    users,
+)
 from watchword.authority.settings import Settings
 
 FIRST_NAME: Final = "admin"
@@ -56,7 +67,7 @@ async def prepare(
         async with database.writing() as connection:
             if not (await connection.execute(select(func.count()).select_from(head))).scalar_one():
                 now = await clock(connection)
-                await begin_log(connection, settings.max_lifetime)
+                await begin_log(connection, settings.issuer, settings.max_lifetime)
                 await _make_seeds(connection, vault)
                 for key, state in zip(fresh, ("current", "next"), strict=True):
                     await keyring.add(connection, key, state, now)
@@ -64,6 +75,7 @@ async def prepare(
                 first = FirstAdministrator(FIRST_NAME, password)
     async with database.writing() as connection:
         await _allow_lifetime(connection, settings.max_lifetime)
+        await _settle_issuer(connection, settings.issuer)
         await _make_own_client(connection, settings.issuer)
         return await _read_seeds(connection, vault), first
 
@@ -100,11 +112,35 @@ async def _allow_lifetime(connection: AsyncConnection, longest: int) -> None:
     await connection.execute(update(head).where(head.c.lifetime < longest).values(lifetime=longest))
 
 
-async def _make_own_client(connection: AsyncConnection, issuer: str) -> None:
-    """The authority is an audience under its issuer's name, and its own client may name it."""
-    now = await clock(connection)
+async def named(database: Database, settings: Settings) -> Settings:
+    """The settings with the issuer that is meant where they leave it open."""
+    if settings.issuer:
+        return settings
+    async with database.reading() as connection:
+        served = (await connection.execute(select(head.c.issuer))).scalar_one_or_none()
+    return msgspec.structs.replace(settings, issuer=served or f"http://127.0.0.1:{settings.port}")
+
+
+async def _settle_issuer(connection: AsyncConnection, issuer: str) -> None:
+    """The authority is an audience under its issuer's name; where that name is new, who named the old one follows."""
+    before = (await connection.execute(select(head.c.issuer))).scalar_one()
     if (await connection.execute(select(audiences.c.name).where(audiences.c.name == issuer))).first() is None:
-        await connection.execute(insert(audiences).values(name=issuer, created_at=now))
+        await connection.execute(insert(audiences).values(name=issuer, created_at=await clock(connection)))
+    if before == issuer:
+        return
+    await connection.execute(update(head).values(issuer=issuer))
+    already = select(client_audiences.c.client).where(client_audiences.c.audience == issuer)
+    follows = client_audiences.c.audience == before, client_audiences.c.client.not_in(already)
+    await connection.execute(update(client_audiences).where(*follows).values(audience=issuer))
+    await connection.execute(delete(client_audiences).where(client_audiences.c.audience == before))
+    await connection.execute(update(sessions).where(sessions.c.audience == before).values(audience=issuer))
+    await connection.execute(delete(audiences).where(audiences.c.name == before))
+    await record(connection, "change_issuer", actor="operator", target=issuer, detail=f"from {before}")
+
+
+async def _make_own_client(connection: AsyncConnection, issuer: str) -> None:
+    """The client of our own command line, which may name the authority."""
+    now = await clock(connection)
     if (await connection.execute(select(clients.c.id).where(clients.c.id == OWN_CLIENT))).first() is None:
         own = {"id": OWN_CLIENT, "name": "Watchword's own command line", "grants": Grant.LOGIN.value}
         await connection.execute(insert(clients).values(**own, created_at=now))

@@ -20,6 +20,7 @@ head = Table(
     "head",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("issuer", String(255), nullable=False),
     Column("instance", String(32), nullable=False),
     Column("epoch", String(32), nullable=False),
     Column("position", Integer, nullable=False),

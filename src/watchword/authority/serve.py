@@ -34,6 +34,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. The first start tells the first administrator's password, once."""
     authority = await Authority.open(settings)
+    settings = authority.settings
     housekeeper = Housekeeper(authority)
     try:
         if authority.first_administrator is not None:

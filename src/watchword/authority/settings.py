@@ -31,8 +31,11 @@ class SettingsError(ValueError):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting of the authority, with its default. Times are in seconds unless the name says otherwise."""
 
-    issuer: str = "http://127.0.0.1:8000"
-    """The name in every token and the address where services reach the authority: https beyond loopback."""
+    issuer: str = ""
+    """The name in every token and the address where services reach the authority: https beyond loopback.
+
+    Empty: the one that the database was served with last, and for a new one the loopback address and `port`.
+    """
     database: str = "sqlite:///watchword.db"
     """Where everything is kept, as a URL."""
     host: str = "127.0.0.1"
@@ -83,7 +86,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """debug, info, warning or error."""
 
     def __post_init__(self) -> None:
-        self._check_issuer()
+        if self.issuer:
+            self._check_issuer()
         self._check_tokens()
         if not self.database.startswith(("sqlite:///", "postgresql://")):
             raise SettingsError("database: a URL that starts with sqlite:/// or postgresql:// is needed")

@@ -111,7 +111,7 @@ def local_api(settings: Settings) -> Iterator[Api]:
             return await operator_token(authority)
 
         transport = httpx2.ASGITransport(build_app(authority), client=("local", 0))
-        client = httpx2.AsyncClient(transport=transport, base_url=settings.issuer)
+        client = httpx2.AsyncClient(transport=transport, base_url=authority.settings.issuer)
         yield Api(runner, client, token)
 
 

@@ -83,7 +83,7 @@ def openapi(state: State) -> None:
     from watchword.authority.openapi import openapi_document
     from watchword.authority.routes import ROUTES
 
-    state.show.document(openapi_document(state.local_settings().issuer, ROUTES))
+    state.show.document(openapi_document(state.local_settings().issuer or "/", ROUTES))
 
 
 @click.group("config", cls=Group)
@@ -121,5 +121,5 @@ def _check(settings: Settings) -> dict[str, str]:
 
     if not settings.database_path.exists():
         return {"issuer": settings.issuer, "database": f"{settings.database_path} is not there yet"}
-    with asyncio.Runner() as runner, opened(runner, settings):
-        return {"issuer": settings.issuer, "database": str(settings.database_path)}
+    with asyncio.Runner() as runner, opened(runner, settings) as authority:
+        return {"issuer": authority.settings.issuer, "database": str(settings.database_path)}

@@ -96,7 +96,9 @@ def _verify_here(state: State, token: str, audience: str) -> Caller:
     settings = state.local_settings()
     longest = timedelta(seconds=settings.max_lifetime)
     with asyncio.Runner() as runner, opened(runner, settings) as authority:
-        return Guard(settings.issuer, audience=audience, source=authority.source, max_lifetime=longest).verify(token)
+        return Guard(
+            authority.settings.issuer, audience=audience, source=authority.source, max_lifetime=longest
+        ).verify(token)
 
 
 def _verify_there(state: State, token: str, audience: str) -> Caller:

@@ -96,6 +96,7 @@ async def test_only_clients_that_may_follow_get_pages(
         {"nonce": "a b"},
         {"nonce": "x" * 129},
         {"nonce": "é"},
+        {"nonce": "abc\n"},
         {"x": "1"},
     ],
 )

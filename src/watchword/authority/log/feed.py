@@ -29,7 +29,7 @@ class FeedQuery(Body, frozen=True):
 
     after: str = ""
     hold: Annotated[float, Meta(ge=0, le=3600)] = 0.0
-    nonce: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,128}$")] = ""
+    nonce: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,128}$(?!\n)")] = ""
     stale: Annotated[float, Meta(ge=0, le=86400)] = 0.0
 
 

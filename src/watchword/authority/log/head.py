@@ -61,11 +61,12 @@ async def read_head(connection: AsyncConnection) -> Head:
     )
 
 
-async def begin_log(connection: AsyncConnection, lifetime: int) -> None:
+async def begin_log(connection: AsyncConnection, issuer: str, lifetime: int) -> None:
     """Make the head row of a new authority: a new instance, in a new epoch."""
     await connection.execute(
         insert(head).values(
             id=1,
+            issuer=issuer,
             instance=new_id(),
             epoch=new_id(),
             position=0,

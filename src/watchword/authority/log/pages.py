@@ -75,9 +75,9 @@ async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | No
     )
 
 
-async def sound_alarm(connection: AsyncConnection, why: str) -> None:
-    """Close the feed until the operator recovers."""
-    await connection.execute(update(head).values(alarm=why))
+async def sound_alarm(connection: AsyncConnection, epoch: str, why: str) -> None:
+    """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been."""
+    await connection.execute(update(head).where(head.c.epoch == epoch, head.c.alarm.is_(None)).values(alarm=why))
 
 
 async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: bytes) -> Page:

@@ -99,8 +99,9 @@ class LogReader:
             async with self._database.reading() as connection:
                 page = await read_page(connection, self._issuer, after, self._cursor_key)
         except HistoryLost as lost:
-            async with self._database.writing() as connection:
-                await sound_alarm(connection, lost.detail)
+            if after is not None:
+                async with self._database.writing() as connection:
+                    await sound_alarm(connection, after.epoch, lost.detail)
             raise
         return Read(page, page.encode())
 

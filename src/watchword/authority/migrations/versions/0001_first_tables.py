@@ -12,6 +12,7 @@ def upgrade() -> None:
     op.create_table(
         "head",
         Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+        Column("issuer", String(255), nullable=False),
         Column("instance", String(32), nullable=False),
         Column("epoch", String(32), nullable=False),
         Column("position", Integer, nullable=False),

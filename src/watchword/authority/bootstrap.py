@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import ADMINISTRATOR, new_user_id
 from watchword.authority.accounts.passwords import PasswordHasher, one_time_password
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.clients.registry import Grant
 from watchword.authority.database import Database, clock
 from watchword.authority.keys.keyring import Keyring

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.http import Call
 from watchword.authority.log.head import read_head
 

@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
@@ -25,9 +25,6 @@ from watchword.errors import (
 )
 from watchword.guard import challenge
 from watchword.guard.rules import Rule
-
-if TYPE_CHECKING:
-    from watchword.authority.authority import Authority
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -86,7 +83,8 @@ class Call(Generic[Input]):
         return basic
 
 
-Endpoint = Callable[["Authority", Any], Awaitable[Any]]
+Endpoint = Callable[[Any, Any], Awaitable[Any]]
+"""Takes the authority and its `Call`: each names its own input's type, so the table of routes cannot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import select
 
 from watchword.authority.accounts.directory import ADMINISTRATOR, find_user
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.bootstrap import OWN_CLIENT
 from watchword.authority.clients.registry import read_client

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
 from watchword.authority.log.head import new_epoch, read_head

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from watchword.authority import audit, health, metadata, status
+from watchword.authority import health, metadata, status
 from watchword.authority.accounts import account, login, roles, users
 from watchword.authority.accounts import standing as user_standing
 from watchword.authority.accounts.directory import ADMINISTRATOR
+from watchword.authority.audit import lines
 from watchword.authority.changes import Changed
 from watchword.authority.clients import audiences, clients, data_tokens, grants
 from watchword.authority.clients import standing as client_standing
@@ -105,7 +106,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _admin("GET", "/revocations", revocations.list_revocations, takes=Paged, gives=PageOf[revocations.CutoffShown]),
     _admin("POST", "/revocations", revocations.revoke, takes=revocations.Revocation, gives=Changed),
     # Administration: what happened, and how things are
-    _admin("GET", "/audit", audit.list_audit, takes=audit.AuditQuery, gives=PageOf[audit.AuditLine]),
+    _admin("GET", "/audit", lines.list_audit, takes=lines.AuditQuery, gives=PageOf[lines.AuditLine]),
     _admin("GET", "/status", status.status, gives=status.Status),
     # For everybody's eyes
     Route("GET", "/.well-known/jwks.json", anyone, jwks.jwks, gives=Document),

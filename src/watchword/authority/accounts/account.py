@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import select
 
 from watchword.authority.accounts.directory import read_user
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_session, cut_user

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts import throttle
 from watchword.authority.accounts.directory import User, find_user, read_user
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client, read_client
 from watchword.authority.http import Body, Call

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import read_user
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client
 from watchword.authority.http import Call, Form

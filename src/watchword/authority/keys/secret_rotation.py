@@ -6,7 +6,7 @@ Cut off at any point it leaves a secret's file that opens the database, and can 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.audit import record
+from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.keys.vault import Vault, new_secret, open_vault, read_secrets, write_secrets
 from watchword.authority.operator import OPERATOR

@@ -5,20 +5,18 @@ answer rests on a database read that began after its request came, also when a h
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final, final
+from typing import Annotated, Final, final
 
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Grant, prove_client
 from watchword.authority.http import JSON, NO_STORE, Body, basic_credentials, refuse, single_query
 from watchword.authority.log.reader import Read
 from watchword.errors import InvalidClient, Refused
-
-if TYPE_CHECKING:
-    from watchword.authority.authority import Authority
 
 MAX_HOLD: Final = 25.0
 """The longest that an answer is held, in seconds: less than the idle time-outs of common proxies."""
@@ -37,7 +35,7 @@ class FeedQuery(Body, frozen=True):
 class Feed:
     """GET /revocations: what came after the follower's cursor."""
 
-    def __init__(self, authority: "Authority") -> None:
+    def __init__(self, authority: Authority) -> None:
         self._authority = authority
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

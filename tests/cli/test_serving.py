@@ -3,8 +3,10 @@
 import json
 import signal
 import socket
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,15 @@ def test_recovery_begins_a_new_history(database: Path, watchword: Watchword) -> 
     assert after["instance"] == before["instance"]
     assert watchword("recover", "--clone", "--yes").code == 0
     assert watchword("status", "--json").answer["instance"] != before["instance"]
+
+
+def test_a_lost_history_is_named_until_it_is_recovered(database: Path, watchword: Watchword) -> None:
+    """Commands say why they do nothing and what to run, not only that revocations cannot be checked."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE head SET alarm = 'a guard has seen 7, the log ends at 5'")
+    problem = watchword("status", "--json").problem
+    assert problem["code"] == "history_lost"
+    assert "a guard has seen 7" in problem["reason"]
+    assert "watchword recover" in problem["hint"]
+    assert watchword("recover", "--yes").code == 0
+    assert watchword("status").code == 0

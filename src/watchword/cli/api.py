@@ -12,6 +12,7 @@ import httpx2
 
 from watchword.authority.settings import Settings
 from watchword.cli.failures import Failed, failed
+from watchword.errors import HistoryLost
 from watchword.transport import Address
 
 OWN_CLIENT: Final = "watchword"
@@ -108,6 +109,9 @@ def local_api(settings: Settings) -> Iterator[Api]:
         async def token() -> str:
             # Between two requests the loop stands still, and so does what our own guard knows.
             await authority.source.catch_up()
+            if authority.source.known() is None:  # else the wall would say no more than that it knows nothing
+                hint = "run `watchword recover` if the database was restored"
+                raise failed("history_lost", HistoryLost.sentence, reason=authority.source.last_error, hint=hint)
             return await operator_token(authority)
 
         transport = httpx2.ASGITransport(build_app(authority), client=("local", 0))

@@ -177,7 +177,7 @@ class Page:
         for block in blocks(_TUTORIAL):
             if block.file is not None:
                 self._run(block)
-        self._begin("authority", "watchword serve\n", f"{issuer}/readyz", "the tutorial's authority")
+        self._begin("authority", "watchword serve\n", f"{issuer}/livez", "the tutorial's authority")
         service = self._ported("uvicorn shop:app --port 8001\n")
         self._begin("service", service, self._ported("http://127.0.0.1:8001/health"), "the tutorial's service")
 
@@ -190,15 +190,13 @@ class Page:
 
     def _environ(self) -> dict[str, str]:
         """What a reader's shell has, and settings that make passwords and keys quick."""
-        issuer = self._ported("http://127.0.0.1:8000")
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             "NO_PROXY": "*",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "WATCHWORD_ISSUER": issuer,
-            "WATCHWORD_PORT": issuer.rpartition(":")[2],
+            "WATCHWORD_PORT": self._ported("8000"),
             "WATCHWORD_ALGORITHM": "ES256",
             "WATCHWORD_PASSWORD_MEMORY_KIB": "8",
             "WATCHWORD_PASSWORD_ROUNDS": "1",

@@ -42,7 +42,7 @@ class Block:
     @property
     def place(self) -> str:
         """Where it stands, for the message of a failure."""
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
+        return f"{'/'.join(self.page.parts[-2:])}:{self.line}"
 
 
 def pages() -> list[Path]:

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -86,7 +87,7 @@ class Page:
             if child.stdin is not None:
                 with suppress(BrokenPipeError):
                     child.stdin.close()
-            if not eventually(lambda group=child.pid: not _lives(group), END):
+            if not eventually(partial(_is_over, child.pid), END):
                 os.killpg(child.pid, signal.SIGKILL)
 
     # -- Blocks
@@ -270,9 +271,9 @@ def _is_there(process: str) -> bool:
     return True
 
 
-def _lives(group: int) -> bool:
+def _is_over(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.docs.pages import NOT_RUN, ROOT, RUN, anchors, blocks, links, pages
-from tests.docs.runner import Page
+from tests.docs.runner import TUTORIAL, Page
+from tests.docs.world import facts, prepare
 
 PAGES = pages()
 WITH_BLOCKS = [page for page in PAGES if any(block.language in RUN for block in blocks(page))]
@@ -20,6 +21,11 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
     """Whoever pastes a page's blocks one after another sees what the page says."""
     with Page(page, tmp_path) as running:
         assert running.run() > 0
+        if page == TUTORIAL:
+            other = tmp_path / "other"
+            other.mkdir()
+            prepare(other, running.issuer)
+            assert facts(running.folder) == facts(other), "the how-to pages begin where the tutorial ends"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

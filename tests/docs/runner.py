@@ -38,7 +38,7 @@ _BACKGROUND = re.compile(r"(\w+) in the background until (\S+)")
 _STOP = re.compile(r"stop (\w+)")
 _START = re.compile(r"start (\w+)")
 _SESSION: Final = Path(__file__).with_name("session.py")
-_TUTORIAL: Final = DOCS / "tutorial" / "first-service.md"
+TUTORIAL: Final = DOCS / "tutorial" / "first-service.md"
 
 
 class Page:
@@ -46,8 +46,8 @@ class Page:
 
     def __init__(self, page: Path, place: Path) -> None:
         self._page = page
-        self._folder, self._notes = place / "folder", place / "notes"
-        for folder in (self._folder, self._notes):
+        self.folder, self._notes = place / "folder", place / "notes"
+        for folder in (self.folder, self._notes):
             folder.mkdir()
         self._ports: dict[str, str] = {}
         self._running: dict[str, tuple[Path, str, str]] = {}  # name: block, address, process id
@@ -90,12 +90,17 @@ class Page:
             if not eventually(partial(_is_over, child.pid), END):
                 os.killpg(child.pid, signal.SIGKILL)
 
+    @property
+    def issuer(self) -> str:
+        """The authority that pages have at port 8000."""
+        return self._ported("http://127.0.0.1:8000")
+
     # -- Blocks
 
     def _run(self, block: Block) -> None:
         text = self._ported(block.text)
         if block.file is not None:
-            target = self._folder / block.file
+            target = self.folder / block.file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
             return
@@ -172,10 +177,10 @@ class Page:
             raise AssertionError(f"{self._page}: no such order: {order}")
 
     def _prepare_tutorial(self) -> None:
-        issuer = self._ported("http://127.0.0.1:8000")
-        secret = prepare(self._folder, issuer)
+        issuer = self.issuer
+        secret = prepare(self.folder, issuer)
         self._say(f"export WATCHWORD_CLIENT_ID=orders WATCHWORD_CLIENT_SECRET={secret}")
-        for block in blocks(_TUTORIAL):
+        for block in blocks(TUTORIAL):
             if block.file is not None:
                 self._run(block)
         self._begin("authority", "watchword serve\n", f"{issuer}/livez", "the tutorial's authority")
@@ -193,7 +198,7 @@ class Page:
         """What a reader's shell has, and settings that make passwords and keys quick."""
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
-            "HOME": str(self._folder),
+            "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "NO_PROXY": "*",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -224,7 +229,7 @@ class Page:
         with (self._notes / "errors").open("ab") as errors:
             return subprocess.Popen(
                 command,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._environ(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

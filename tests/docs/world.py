@@ -1,6 +1,8 @@
 """What the tutorial leaves behind, made quickly: where the how-to pages begin."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,14 @@ from watchword.authority.operator import operator_token
 from watchword.authority.settings import Settings
 
 PASSWORD: Final = "correct horse battery staple"
+FACTS: Final = (
+    "SELECT name, disabled, must_change FROM users WHERE name != 'admin'",
+    "SELECT users.name, user_roles.role FROM user_roles JOIN users ON users.id = user_roles.user",
+    "SELECT name FROM roles",
+    "SELECT name FROM audiences",
+    "SELECT id, grants, secret_hash IS NULL, disabled FROM clients",
+    "SELECT client, audience FROM client_audiences",
+)
 QUICK: Final = {"algorithm": "ES256", "password_memory_kib": 8, "password_rounds": 1}
 """Settings that change how dear things are and nothing else."""
 
@@ -19,6 +29,12 @@ QUICK: Final = {"algorithm": "ES256", "password_memory_kib": 8, "password_rounds
 def prepare(folder: Path, issuer: str) -> str:
     """Make the tutorial's database in a folder; the secret of the client ``orders``."""
     return asyncio.run(_prepare(folder, issuer))
+
+
+def facts(folder: Path) -> list[list[tuple[object, ...]]]:
+    """Who is there and what they may, in the database of a folder; ids, secrets and times left out."""
+    with closing(sqlite3.connect(folder / "watchword.db")) as connection:
+        return [sorted(connection.execute(query)) for query in FACTS]
 
 
 async def _prepare(folder: Path, issuer: str) -> str:

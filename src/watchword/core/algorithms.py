@@ -17,21 +17,25 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 PrivateKeyTypes = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKeyTypes = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
+Sign = Callable[[bytes], bytes]
+Verify = Callable[[bytes, bytes], bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """One signature algorithm.
 
-    ``sign`` and ``verify`` take the key of this algorithm's type; ``verify`` answers True or False and never raises
-    for what a signature holds. ``curve`` is the JWK's ``crv`` where there is one.
+    ``signer`` and ``verifier`` take a key of this algorithm's type and give what signs data, or says whether a
+    signature over data is its: True or False, never an exception for what the signature holds. All that can be
+    prepared is prepared there, once for each key. ``curve`` is the JWK's ``crv`` where there is one.
     """
 
     name: str
     key_type: str
     curve: str | None
     generate: Callable[[], PrivateKeyTypes]
-    sign: Callable[[PrivateKeyTypes, bytes], bytes]
-    verify: Callable[[PublicKeyTypes, bytes, bytes], bool]
+    signer: Callable[[PrivateKeyTypes], Sign]
+    verifier: Callable[[PublicKeyTypes], Verify]
 
 
 RSA_DEFAULT_BITS: Final = 3072
@@ -46,21 +50,27 @@ def _rsa(name: str, hash_: hashes.HashAlgorithm, scheme: padding.AsymmetricPaddi
     def generate() -> PrivateKeyTypes:
         return rsa.generate_private_key(65537, RSA_DEFAULT_BITS)
 
-    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+    def signer(key: PrivateKeyTypes) -> Sign:
         assert isinstance(key, rsa.RSAPrivateKey)  # noqa: S101 - a Key is made with its row, never with another
-        return key.sign(data, scheme, hash_)
+        sign = key.sign
+        return lambda data: sign(data, scheme, hash_)
 
-    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+    def verifier(key: PublicKeyTypes) -> Verify:
         assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101
-        if len(signature) != (key.key_size + 7) // 8:
-            return False
-        try:
-            key.verify(signature, data, scheme, hash_)
-        except InvalidSignature:
-            return False
-        return True
+        size, check = (key.key_size + 7) // 8, key.verify
 
-    return Algorithm(name, "RSA", None, generate, sign, verify)
+        def verify(signature: bytes, data: bytes) -> bool:
+            if len(signature) != size:
+                return False
+            try:
+                check(signature, data, scheme, hash_)
+            except InvalidSignature:
+                return False
+            return True
+
+        return verify
+
+    return Algorithm(name, "RSA", None, generate, signer, verifier)
 
 
 def _ecdsa(name: str, curve: ec.EllipticCurve, jwk_curve: str, hash_: hashes.HashAlgorithm) -> Algorithm:
@@ -70,44 +80,59 @@ def _ecdsa(name: str, curve: ec.EllipticCurve, jwk_curve: str, hash_: hashes.Has
     def generate() -> PrivateKeyTypes:
         return ec.generate_private_key(curve)
 
-    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+    def signer(key: PrivateKeyTypes) -> Sign:
         assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101
-        r, s = decode_dss_signature(key.sign(data, scheme))
-        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+        make = key.sign
 
-    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+        def sign(data: bytes) -> bytes:
+            r, s = decode_dss_signature(make(data, scheme))
+            return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+        return sign
+
+    def verifier(key: PublicKeyTypes) -> Verify:
         assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101
-        if len(signature) != 2 * size:
-            return False
-        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-        try:
-            key.verify(encode_dss_signature(r, s), data, scheme)
-        except InvalidSignature:
-            return False
-        return True
+        check = key.verify
 
-    return Algorithm(name, "EC", jwk_curve, generate, sign, verify)
+        def verify(signature: bytes, data: bytes) -> bool:
+            if len(signature) != 2 * size:
+                return False
+            r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+            try:
+                check(encode_dss_signature(r, s), data, scheme)
+            except InvalidSignature:
+                return False
+            return True
+
+        return verify
+
+    return Algorithm(name, "EC", jwk_curve, generate, signer, verifier)
 
 
 def _ed25519(name: str) -> Algorithm:
     def generate() -> PrivateKeyTypes:
         return ed25519.Ed25519PrivateKey.generate()
 
-    def sign(key: PrivateKeyTypes, data: bytes) -> bytes:
+    def signer(key: PrivateKeyTypes) -> Sign:
         assert isinstance(key, ed25519.Ed25519PrivateKey)  # noqa: S101
-        return key.sign(data)
+        return key.sign
 
-    def verify(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+    def verifier(key: PublicKeyTypes) -> Verify:
         assert isinstance(key, ed25519.Ed25519PublicKey)  # noqa: S101
-        if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= _ED25519_ORDER:
-            return False
-        try:
-            key.verify(signature, data)
-        except InvalidSignature:
-            return False
-        return True
+        check = key.verify
 
-    return Algorithm(name, "OKP", "Ed25519", generate, sign, verify)
+        def verify(signature: bytes, data: bytes) -> bool:
+            if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= _ED25519_ORDER:
+                return False
+            try:
+                check(signature, data)
+            except InvalidSignature:
+                return False
+            return True
+
+        return verify
+
+    return Algorithm(name, "OKP", "Ed25519", generate, signer, verifier)
 
 
 def _pss(hash_: hashes.HashAlgorithm) -> padding.PSS:

@@ -1,4 +1,4 @@
-"""What a token says, checked: the claims of access tokens (RFC 9068) and of data tokens, and who the caller is."""
+"""What a token says, checked: the claims of access tokens (RFC 9068) and of data tokens."""
 
 import re
 from collections.abc import Mapping
@@ -33,6 +33,7 @@ class Claims(msgspec.Struct, frozen=True):
     nbf: Seconds | UnsetType = UNSET
     jti: Identifier | UnsetType = UNSET
     client_id: Identifier | UnsetType = UNSET
+    sid: Identifier | UnsetType = UNSET
     wwd_pos: str | UnsetType = UNSET
     cnf: Any = UNSET
 
@@ -47,7 +48,6 @@ class AccessClaims(Claims, frozen=True):
 
     roles: list[str] = []
     scope: str | UnsetType = UNSET
-    sid: Identifier | UnsetType = UNSET
 
 
 class DataClaims(Claims, frozen=True, kw_only=True):
@@ -68,13 +68,12 @@ def read_claims(payload: Mapping[str, object], kind: type[_Kind], excused: froze
         claims = msgspec.convert(payload, kind)
     except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidClaim(_without_values(str(error))) from None
-    for name in ("client_id", "jti"):
-        if getattr(claims, name) is UNSET and name not in excused:
+    for name, value in (("client_id", claims.client_id), ("jti", claims.jti)):
+        if value is UNSET and name not in excused:
             raise InvalidClaim(f"the claim {name} is missing")
-    for name in ("sub", "jti", "client_id", "sid"):
-        value = getattr(claims, name, UNSET)
-        if value is not UNSET and _CONTROL.search(value):
-            raise InvalidClaim(f"control characters in the claim {name}")
+    identifiers = f"{claims.sub}{claims.jti}{claims.client_id}{claims.sid}"
+    if not identifiers.isprintable() and _CONTROL.search(identifiers):
+        raise InvalidClaim("control characters in one of the claims sub, jti, client_id and sid")
     try:
         claims.position  # noqa: B018 - read for its check
     except ValueError:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from watchword.core.encoding import NotStrict, b64url_decode, json_object
+from watchword.core.encoding import BASE64URL, NotStrict, b64url_decode_canonical, json_object
 from watchword.errors import Malformed
 
 MAX_TOKEN_BYTES: Final = 64 * 1024
@@ -28,18 +28,20 @@ def token_bytes(token: str | bytes, limit: int) -> bytes:
 
 
 def split_token(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """The signed bytes, and the three segments of a compact JWS (RFC 7515 section 7.1)."""
-    segments = token.split(b".", 3)
-    if len(segments) != 3 or not all(segments):
-        raise Malformed("not three segments")
-    header, payload, signature = segments
-    return token[: len(header) + 1 + len(payload)], header, payload, signature
+    """The signed bytes, and the three segments of a compact JWS (RFC 7515 section 7.1), all of the alphabet."""
+    if token.translate(None, BASE64URL) != b"..":
+        raise Malformed("not three segments of base64url")
+    signed, _, signature = token.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    if not (header and payload and signature):
+        raise Malformed("an empty segment")
+    return signed, header, payload, signature
 
 
 def decode_segment(text: bytes) -> bytes:
-    """A segment's bytes; `Malformed` if it is not strict base64url."""
+    """The bytes of a segment that `split_token` gave; `Malformed` if it is not spelt canonically."""
     try:
-        return b64url_decode(text)
+        return b64url_decode_canonical(text)
     except NotStrict as why:
         raise Malformed(str(why)) from None
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self, final
 
@@ -15,6 +16,15 @@ from watchword import errors
 
 _POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,17})")
 _FOLD_LIMIT = 512  # cutoffs in the delta before it is folded into a new base: bounds the copy that each page costs
+
+
+@lru_cache(1024)
+def _parse_position(text: str) -> tuple[str, int]:
+    """Between two changes every token has the same position, so it is read once."""
+    match = _POSITION.fullmatch(text)
+    if match is None:
+        raise ValueError("not a position")
+    return match[1], int(match[2])
 
 
 class Position(NamedTuple):
@@ -26,10 +36,7 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``epoch.number``; ``ValueError`` for anything else."""
-        match = _POSITION.fullmatch(text)
-        if match is None:
-            raise ValueError("not a position")
-        return cls(match[1], int(match[2]))
+        return cls(*_parse_position(text))
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.number}"

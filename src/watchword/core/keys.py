@@ -8,38 +8,34 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from watchword.core import jwk as jwks
-from watchword.core.algorithms import RSA_BITS, Algorithm, PrivateKeyTypes, PublicKeyTypes, algorithm
+from watchword.core.algorithms import RSA_BITS, PrivateKeyTypes, PublicKeyTypes, algorithm
 
 _MAX_KID: Final = 255  # characters
 
 
 @final
 class PublicKey:
-    """A key that verifies, with the one algorithm that it is for and its ``kid``."""
+    """A key that verifies, with the one ``algorithm`` that it is for and its ``kid``.
 
-    __slots__ = ("_algorithm", "_key", "kid")
+    ``verify(signature, data)`` is True if this key made the signature; no signature makes it raise.
+    """
+
+    __slots__ = ("_key", "algorithm", "kid", "verify")
 
     def __init__(self, key: PublicKeyTypes, algorithm_name: str | None = None, kid: str | None = None) -> None:
         """``kid`` is the RFC 7638 thumbprint unless another name is given. ``ValueError`` for a key that is unfit."""
         if kid is not None and not 0 < len(kid) <= _MAX_KID:
             raise ValueError(f"the kid is no text of 1 to {_MAX_KID} characters")
-        self._algorithm = jwks.checked_algorithm(key, algorithm_name)
+        row = jwks.checked_algorithm(key, algorithm_name)
+        self.algorithm = row.name
+        self.verify = row.verifier(key)
         self._key = key
         self.kid = kid if kid is not None else jwks.thumbprint(key)
-
-    @property
-    def algorithm(self) -> str:
-        """The algorithm's name, as a token's header must give it."""
-        return self._algorithm.name
 
     @property
     def thumbprint(self) -> str:
         """The SHA-256 thumbprint of RFC 7638."""
         return jwks.thumbprint(self._key)
-
-    def verify(self, signature: bytes, data: bytes) -> bool:
-        """True if this key made ``signature`` over ``data``; no signature makes it raise."""
-        return self._algorithm.verify(self._key, signature, data)
 
     @classmethod
     def from_jwk(cls, document: Mapping[str, object]) -> Self:
@@ -73,14 +69,17 @@ class PublicKey:
 
 @final
 class Key:
-    """A private key that signs. Its repr shows its name only, and it refuses to be pickled."""
+    """A private key: ``sign(data)`` gives a signature as a JWS carries it.
 
-    __slots__ = ("_algorithm", "_key", "public")
+    Its repr shows its name only, and it refuses to be pickled.
+    """
+
+    __slots__ = ("_key", "public", "sign")
 
     def __init__(self, key: PrivateKeyTypes, algorithm_name: str | None = None, kid: str | None = None) -> None:
         """``ValueError`` for a key that is unfit, among them RSA below 2048 bits."""
         self.public = PublicKey(key.public_key(), algorithm_name, kid)
-        self._algorithm: Algorithm = algorithm(self.public.algorithm)
+        self.sign = algorithm(self.public.algorithm).signer(key)
         self._key = key
 
     @classmethod
@@ -105,10 +104,6 @@ class Key:
     def algorithm(self) -> str:
         """The algorithm's name."""
         return self.public.algorithm
-
-    def sign(self, data: bytes) -> bytes:
-        """The signature over ``data`` in the form that a JWS carries."""
-        return self._algorithm.sign(self._key, data)
 
     @classmethod
     def from_jwk(cls, document: Mapping[str, object]) -> Self:

@@ -1,24 +1,27 @@
 """The keys that a verifier trusts, by ``kid``."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self, final
+from typing import Final, Self, final
 
 from watchword.core.encoding import json_object
 from watchword.core.jwk import PRIVATE_MEMBERS
 from watchword.core.keys import PublicKey
 from watchword.errors import KeyWithdrawn, UnknownKey
 
+_MAX_HEADERS: Final = 256
+
 
 @final
 class KeySet:
     """An immutable set of public keys, each under its own ``kid``, and the names of those that were withdrawn."""
 
-    __slots__ = ("_keys", "withdrawn")
+    __slots__ = ("_headers", "_keys", "withdrawn")
 
     def __init__(self, keys: Iterable[PublicKey] = (), *, withdrawn: Iterable[str] = ()) -> None:
         """``ValueError`` if two keys share a ``kid``, or one was withdrawn."""
         self._keys: dict[str, PublicKey] = {}
         self.withdrawn = frozenset(withdrawn)
+        self._headers: dict[bytes, tuple[PublicKey, str]] = {}
         for key in keys:
             if key.kid in self._keys or key.kid in self.withdrawn:
                 raise ValueError("two keys of one kid, or a key that was withdrawn")
@@ -61,6 +64,16 @@ class KeySet:
         if kid in self.withdrawn:
             raise KeyWithdrawn("the key was withdrawn")
         raise UnknownKey("no key of that kid")
+
+    def recall(self, header: bytes) -> tuple[PublicKey, str] | None:
+        """The key and kind of token that this very header segment led to before."""
+        return self._headers.get(header)
+
+    def remember(self, header: bytes, key: PublicKey, kind: str) -> None:
+        """Keep what a header segment led to: for a token whose signature was good, as only our signers fill this."""
+        if len(self._headers) >= _MAX_HEADERS:
+            self._headers.clear()
+        self._headers[header] = (key, kind)
 
     def __iter__(self) -> Iterator[PublicKey]:
         return iter(self._keys.values())

@@ -68,30 +68,37 @@ class Verifier:
 
         ``keys`` stands in for the verifier's own for this one token.
         """
-        text, payload = self._signed_payload(token, ACCESS_TYPE, keys)
+        payload = self._signed_payload(token, ACCESS_TYPE, self.keys if keys is None else keys)
         claims = read_claims(payload, AccessClaims, self._excused)
         self._check(claims)
-        return Caller._verified(claims, payload, text)
+        return Caller._verified(claims, payload, token if isinstance(token, str) else token.decode())
 
     def verify_data(self, token: str | bytes, *, keys: KeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
-        _, payload = self._signed_payload(token, DATA_TYPE, keys)
+        payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
         claims = read_claims(payload, DataClaims, self._excused)
         self._check(claims)
         return Data._verified(claims)
 
-    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | None) -> tuple[str, dict[str, Any]]:
-        data = token_bytes(token, self._max_bytes)
-        signed, header_text, payload_text, signature_text = split_token(data)
-        header, body, signature = decode_json(header_text), decode_segment(payload_text), decode_segment(signature_text)
-        key = self._key(header, self.keys if keys is None else keys)
-        if not key.verify(signature, signed):
+    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet) -> dict[str, Any]:
+        signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
+        known = keys.recall(header)  # headers repeat: one that led to a good signature leads straight to its key
+        members = None if known else decode_json(header)
+        content, proof = decode_segment(payload), decode_segment(signature)
+        key, typ = known or self._read_header(members or {}, keys)
+        if key.algorithm not in self._algorithms:
+            raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
+        if not key.verify(proof, signed):
             raise errors.BadSignature("the signature does not match")
-        _check_type(header, kind)
-        return data.decode(), strict_object(body)
+        if known is None:
+            keys.remember(header, key, typ)
+        if typ != kind:
+            raise errors.WrongType(f"typ is not {kind}")
+        return strict_object(content)
 
-    def _key(self, header: Mapping[str, Any], keys: KeySet) -> PublicKey:
-        name, kid = header.get("alg"), header.get("kid")
+    def _read_header(self, header: Mapping[str, Any], keys: KeySet) -> tuple[PublicKey, str]:
+        """The key that a header names, and the kind of token, or an empty text."""
+        name, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
         if "crit" in header or "b64" in header:
             raise errors.Malformed("crit and b64 are not supported")
         if not isinstance(name, str) or name not in self._algorithms:
@@ -101,7 +108,7 @@ class Verifier:
         key = keys.find(kid)
         if key.algorithm != name:
             raise errors.AlgorithmNotAllowed("the header's alg is not the key's")
-        return key
+        return key, typ.lower().removeprefix("application/") if isinstance(typ, str) else ""
 
     def _check(self, claims: Claims) -> None:
         now = self._clock()
@@ -120,12 +127,6 @@ class Verifier:
             raise errors.NotYetValid("iat or nbf lies in the future")
         if now >= claims.exp + self._leeway:
             raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")
-
-
-def _check_type(header: Mapping[str, Any], kind: str) -> None:
-    typ = header.get("typ")
-    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != kind:
-        raise errors.WrongType(f"typ is not {kind}")
 
 
 def _key_set(keys: KeySet | PublicKey | Iterable[PublicKey]) -> KeySet:

@@ -5,6 +5,7 @@ leads from there to here: no row of ``ALGORITHMS``, no `PublicKey`, no `KeySet`,
 become a secret. Whoever has one names it, its algorithm and its ``kid``.
 """
 
+import binascii
 import hashlib
 import hmac
 import re
@@ -14,6 +15,7 @@ from typing import Final, Self, final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import load_der_x509_certificate
 
 from watchword.core.encoding import NotStrict, b64url_decode, json_object
 from watchword.errors import UnknownKey
@@ -24,8 +26,10 @@ SECRET_ALGORITHMS: Final[Mapping[str, str]] = MappingProxyType(
 """The MAC algorithms and their hashes."""
 
 _MAX_KID: Final = 255  # characters
-# PEM, the lines and blobs of OpenSSH, and JSON Web Keys: the texts in which keys are published.
-_PUBLISHED = re.compile(rb"-----BEGIN|(?:ssh-|ecdsa-sha2-|sk-ssh-|sk-ecdsa-)|AAAA[A-Z][23]NzaC|\s*\{.*\"kty\"", re.DOTALL)
+# The texts in which keys are published: PEM, the lines of OpenSSH and what stands in them, JSON Web Keys.
+_PUBLISHED = re.compile(
+    rb"-----BEGIN |\A\s*(?:(?:ssh|ecdsa-sha2|sk)-\S+ AAAA|AAAA(?:[BC]3NzaC1|E2VjZHNh)|\{.*\"(?:kty|keys)\")", re.DOTALL
+)
 
 
 @final
@@ -41,13 +45,13 @@ class SecretKey:
         """
         if algorithm not in SECRET_ALGORITHMS:
             raise ValueError(f"one of {', '.join(SECRET_ALGORITHMS)} is needed")
-        if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID:
+        if not 0 < len(kid) <= _MAX_KID:
             raise ValueError(f"the kid is no text of 1 to {_MAX_KID} characters")
         self._hash = SECRET_ALGORITHMS[algorithm]
         size = hashlib.new(self._hash).digest_size
-        if not isinstance(secret, bytes) or len(secret) < size:
+        if len(secret) < size:
             raise ValueError(f"a secret for {algorithm} has at least {size} bytes")
-        if _PUBLISHED.match(secret) or _is_der_key(secret):
+        if _PUBLISHED.search(secret) or _is_der(secret) or _is_der(_unarmoured(secret)):
             raise ValueError("a key or certificate is no secret")
         self._secret = secret
         self.algorithm = algorithm
@@ -115,10 +119,20 @@ class SecretKeySet:
         return f"SecretKeySet({list(self._secrets)})"
 
 
-def _is_der_key(data: bytes) -> bool:
-    """Whether this is a public key in DER (SubjectPublicKeyInfo or PKCS 1); certificates hold one too."""
+def _is_der(data: bytes) -> bool:
+    """Whether this is a public key (SubjectPublicKeyInfo, or PKCS 1) or a certificate in DER."""
+    for load in (serialization.load_der_public_key, load_der_x509_certificate):
+        try:
+            load(data)
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
+
+
+def _unarmoured(text: bytes) -> bytes:
+    """What a PEM's lines hold once its first and last are gone; empty if this is no base64."""
     try:
-        serialization.load_der_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return True
+        return binascii.a2b_base64(text)
+    except ValueError:
+        return b""

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fix clean
+.PHONY: help run demo test vectors check fix clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,6 +28,9 @@ demo: $(READY) ## tell the whole story against real processes and print what hap
 
 test: $(READY) ## run all tests
 	@$(BIN)/python -m pytest -n auto
+
+vectors: $(READY) ## run public test vectors from ../shared/vectors, or from the folder in TEST_VECTORS
+	@$(BIN)/python -m pytest vectors
 
 check: $(READY) ## lint, types and the layers of the layout
 	@$(BIN)/ruff check .

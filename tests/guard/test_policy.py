@@ -1,6 +1,10 @@
 """Policies: rows by method and path; what no row covers is nobody's."""
 
+import sys
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from watchword import Policy, Rule, anyone, role, signed_in
 from watchword.guard.paths import Pattern, route_path
@@ -176,3 +180,65 @@ def test_texts() -> None:
     """A policy and a pattern show themselves."""
     assert "('GET', '/health', anyone)" in repr(SHOP)
     assert repr(Pattern("/a/{b}")) == "Pattern('/a/{b}')"
+
+
+# -- The index, against its definition: row by row from the top
+
+_PARTS = st.sampled_from(["a", "b", "orders"])
+_PATTERNS = st.builds(
+    lambda parts, end: "/" + "/".join(parts) + end if parts else end or "/",
+    st.lists(_PARTS | st.sampled_from(["{id}", "{name}"]), max_size=4),
+    st.sampled_from(["", "", "/**"]),
+)
+_ROWS = st.lists(
+    st.tuples(st.sampled_from(["GET", "POST", "*"]), _PATTERNS),
+    unique_by=lambda row: row,
+    max_size=12,
+)
+_PATHS = st.builds(lambda parts: "/" + "/".join(parts), st.lists(_PARTS | st.just("x"), max_size=5))
+
+
+def _matches(pattern: Pattern, path: str) -> bool:
+    given, wanted = path.split("/")[1:], pattern.segments
+    if len(given) < len(wanted) or (len(given) > len(wanted) and not pattern.rest):
+        return False
+    return all(part == want if want is not None else part for part, want in zip(given, wanted, strict=False))
+
+
+@given(_ROWS, st.sampled_from(["GET", "POST", "HEAD", "PUT", "*"]), _PATHS, st.sampled_from(["", "/"]))
+@settings(max_examples=500, deadline=None)
+def test_the_first_row_that_matches_decides(rows: list[tuple[str, str]], method: str, path: str, end: str) -> None:
+    """Whatever the rows, their order and the path: the index finds what reading from the top finds."""
+    path = path if path == "/" else path + end
+    rules = [role(f"r{number}") for number in range(len(rows))]
+    policy = Policy(*((verb, pattern, rule) for (verb, pattern), rule in zip(rows, rules, strict=True)))
+    judged = "GET" if method == "HEAD" else method
+    read = (
+        rule
+        for (verb, pattern), rule in zip(rows, rules, strict=True)
+        if verb in (judged, "*") and _matches(Pattern(pattern), path)
+    )
+    assert policy.rule(method, path) is next(read, None)
+
+
+def test_a_long_table_is_not_read_row_by_row() -> None:
+    """The last of 1,000 rows takes as many steps as the last of 10."""
+
+    def steps(size: int, pattern: str, path: str) -> int:
+        policy = Policy(*(("GET", pattern.format(number), role("x")) for number in range(size)))
+        found = 0
+
+        def count(*_: object) -> None:
+            nonlocal found
+            found += 1
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            assert policy.rule("GET", path.format(size - 1)) is not None
+        finally:
+            sys.setprofile(before)
+        return found
+
+    for pattern, path in (("/r{0}", "/r{0}"), ("/r{0}/{{id}}", "/r{0}/1"), ("/r{0}/**", "/r{0}/a/b")):
+        assert steps(10, pattern, path) == steps(1000, pattern, path)

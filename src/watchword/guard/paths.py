@@ -38,19 +38,20 @@ class Pattern:
     """One path pattern: literal segments, ``{name}`` for one segment that is not empty, and ``/**`` at the end.
 
     ``/admin/**`` holds ``/admin`` too. ``ValueError`` for anything else that could be meant by a pattern.
+    ``segments`` are literal texts, or None where any text fits; ``rest`` is whether more may follow.
     """
 
-    __slots__ = ("_rest", "_segments", "text")
+    __slots__ = ("rest", "segments", "text")
 
     def __init__(self, text: str) -> None:
         if not text.startswith("/"):
             raise ValueError("a path pattern is a text that begins with /")
         self.text = text
-        self._rest = text.endswith(_REST)
-        fixed = text.removesuffix(_REST) if self._rest else text
-        if fixed and (not has_one_reading(fixed) or (self._rest and fixed.endswith("/"))):
+        self.rest = text.endswith(_REST)
+        fixed = text.removesuffix(_REST) if self.rest else text
+        if fixed and (not has_one_reading(fixed) or (self.rest and fixed.endswith("/"))):
             raise ValueError(f"the path pattern {text!r} could never match, as its paths have several readings")
-        self._segments = tuple(self._segment(part) for part in fixed.split("/")[1:])
+        self.segments = tuple(self._segment(part) for part in fixed.split("/")[1:])
 
     def _segment(self, part: str) -> str | None:
         """The literal text of a segment, or None where any text fits."""
@@ -60,13 +61,10 @@ class Pattern:
             raise ValueError(f"the pattern {self.text!r} holds what is neither plain text, {{name}} nor /** at its end")
         return part
 
-    def matches(self, path: str) -> bool:
-        """Whether a path, one that `has_one_reading`, is held by this pattern."""
-        given = path.split("/")[1:]
-        wanted = self._segments
-        if len(given) < len(wanted) or (len(given) > len(wanted) and not self._rest):
-            return False
-        return all(part == want if want is not None else part for part, want in zip(given, wanted, strict=False))
+    @property
+    def literal(self) -> bool:
+        """Whether it holds one path only: its text."""
+        return not self.rest and None not in self.segments
 
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"

@@ -1,13 +1,13 @@
 """A policy: a service's table of rules by method and path."""
 
 import re
-from typing import Final, final
+from typing import final
 
 from watchword.guard.paths import Pattern, has_one_reading
 from watchword.guard.rules import Rule
+from watchword.guard.table import Table
 
 _METHOD = re.compile(r"[A-Z][A-Z-]*|\*")
-_ANY: Final = "*"
 
 
 @final
@@ -20,7 +20,7 @@ class Policy:
 
     def __init__(self, *rows: tuple[str, str, Rule]) -> None:
         self.rows = rows
-        self._compiled = tuple(_compiled(row) for row in rows)
+        self._table = Table(_compiled(row) for row in rows)
         if len({(method, path) for method, path, _ in rows}) != len(rows):
             raise ValueError("two rows for the same method and path: the second could never be reached")
 
@@ -29,10 +29,7 @@ class Policy:
         if not has_one_reading(path):
             return None
         method = "GET" if method == "HEAD" else method
-        for row_method, pattern, rule in self._compiled:
-            if row_method in (method, _ANY) and pattern.matches(path):
-                return rule
-        return None
+        return self._table.first(method, path)
 
     def __repr__(self) -> str:
         return "Policy(" + ", ".join(f"({method!r}, {path!r}, {rule})" for method, path, rule in self.rows) + ")"

@@ -310,6 +310,14 @@ class BodyTooLarge(Refused):
     sentence = "The body of the request is too large."
 
 
+class BodyTooSlow(Refused):
+    """The body did not come whole in time."""
+
+    code = "body_too_slow"
+    status = 408
+    sentence = "The body of the request took too long to come."
+
+
 class UnsupportedMediaType(Refused):
     """The body's ``Content-Type`` is not the one that the endpoint reads."""
 

@@ -1,6 +1,7 @@
 """Transactions: one snapshot for a reader, one writer at a time, and what is acknowledged is on disk."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text
 
-from watchword.authority.database import Database, clock, migrate
+from watchword.authority.database import Database, after_commit, clock, migrate
 from watchword.authority.schema import audiences
 from watchword.errors import Unavailable
 
@@ -52,6 +53,24 @@ async def test_a_failed_block_changes_nothing(database: Database) -> None:
         await fail()
     async with database.reading() as connection:
         assert (await connection.execute(_names)).scalars().all() == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_was_done_is_told_once_it_is_durable(database: Database, *, fails: bool) -> None:
+    """And not at all if the transaction fails."""
+    told: list[str] = []
+
+    async def act() -> None:
+        async with database.writing() as connection:
+            after_commit(connection, lambda: told.append("done"))
+            assert told == []
+            if fails:
+                raise ZeroDivisionError
+
+    with contextlib.suppress(ZeroDivisionError):
+        await act()
+    await _add(database, "a")
+    assert told == ([] if fails else ["done"])
 
 
 async def test_writers_wait_for_one_another(database: Database) -> None:

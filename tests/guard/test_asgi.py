@@ -267,6 +267,17 @@ class TestRefusedInside:
         assert (answered.status, answered.json["missing"]) == (403, ["role admin"])
         assert b"oops" not in answered.body
 
+    async def test_an_answer_that_is_meant(self, world: World) -> None:
+        """An app that dealt with a refusal, and is out of order for another reason, says so itself."""
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            with contextlib.suppress(errors.Refused):
+                scope["caller"].require(role("admin"))
+            await PlainTextResponse("later", 503, {"Retry-After": "7"})(scope, receive, send)
+
+        answered = await ask(world.guard().asgi(inner, POLICY), token=world.token())
+        assert (answered.status, answered.body, answered.header("retry-after")) == (503, b"later", "7")
+
     async def test_respected(self, wall: Any, world: World) -> None:
         """A handler that catches the refusal and answers by itself is respected."""
 

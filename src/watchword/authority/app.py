@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from watchword.authority.authority import Authority
 from watchword.authority.http import Route, answer, read_call, refuse
@@ -49,6 +49,8 @@ def _starlette_route(authority: Authority, route: Route) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         try:
             call = await read_call(request, route, authority.settings.body_limit)
+            if route.rule is not anyone:
+                authority.guard.recheck(call.caller)  # a body may come long after the headers that were judged
             return answer(await route.endpoint(authority, call), route.status)
         except Refused as refusal:
             return refuse(refusal, realm=authority.settings.issuer, oauth=route.form)
@@ -74,10 +76,17 @@ def _document(authority: Authority) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:
-    return CORSMiddleware(
+    """Pages of these origins may call everything but the administration."""
+    cors = CORSMiddleware(
         app,
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type"],
         expose_headers=["WWW-Authenticate", "Retry-After"],
     )
+
+    async def by_path(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        await (app if path == "/admin" or path.startswith("/admin/") else cors)(scope, receive, send)
+
+    return by_path

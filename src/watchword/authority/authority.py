@@ -40,9 +40,10 @@ class Authority:
         self.first_administrator: FirstAdministrator | None = None
 
     @classmethod
-    async def open(cls, settings: Settings) -> Self:
+    async def open(cls, settings: Settings, *, may_rename: bool = False) -> Self:
         """Open the database, making and filling it where it is new, and begin to follow the log.
 
+        ``may_rename`` lets the settings give it another issuer than the one that it was served under.
         ``first_administrator`` is set where this was the first start. Raises `SettingsError` or `Unavailable`.
         """
         vault = open_vault(settings)
@@ -50,7 +51,7 @@ class Authority:
         database = Database(settings.database_path)
         keyring = Keyring(settings, vault)
         try:
-            settings = await named(database, settings)
+            settings = await named(database, settings, may_rename=may_rename)
             seeds, first = await prepare(database, settings, vault, keyring)
         except BaseException:
             await database.dispose()

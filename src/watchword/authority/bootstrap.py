@@ -26,7 +26,7 @@ from watchword.authority.schema import (
     user_roles,
     users,
 )
-from watchword.authority.settings import Settings
+from watchword.authority.settings import Settings, SettingsError
 
 FIRST_NAME: Final = "admin"
 OWN_CLIENT: Final = "watchword"
@@ -112,12 +112,14 @@ async def _allow_lifetime(connection: AsyncConnection, longest: int) -> None:
     await connection.execute(update(head).where(head.c.lifetime < longest).values(lifetime=longest))
 
 
-async def named(database: Database, settings: Settings) -> Settings:
-    """The settings with the issuer that is meant where they leave it open."""
-    if settings.issuer:
-        return settings
+async def named(database: Database, settings: Settings, *, may_rename: bool) -> Settings:
+    """The settings with the issuer that is meant where they leave it open; `SettingsError` if it is another."""
     async with database.reading() as connection:
         served = (await connection.execute(select(head.c.issuer))).scalar_one_or_none()
+    if settings.issuer:
+        if served not in (None, settings.issuer) and not may_rename:
+            raise SettingsError(f"issuer: the database is that of {served}; only `watchword serve` can change it")
+        return settings
     return msgspec.structs.replace(settings, issuer=served or f"http://127.0.0.1:{settings.port}")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from watchword.errors import Unavailable
 
 LOCK_TIMEOUT_MS: Final = 5000
+_LATER: Final = "watchword after commit"
 # julianday has microseconds where unixepoch has whole seconds, and knows no time zone.
 _CLOCK = text("SELECT (julianday('now') - 2440587.5) * 86400.0")
 
@@ -45,8 +46,11 @@ class Database:
         """A transaction that may write: alone from its beginning, durable when the block is left."""
         async with self._turn, self._connected() as connection:
             await connection.execution_options(watchword_writing=True)
+            later = connection.info[_LATER] = []
             async with connection.begin():
                 yield connection
+            for tell in later:
+                tell()
 
     async def dispose(self) -> None:
         """Close all connections."""
@@ -59,6 +63,11 @@ class Database:
                 yield connection
         except (DBAPIError, SQLAlchemyError, OSError) as why:
             raise Unavailable(f"the database failed: {type(why).__name__}", retry_after=1) from why
+
+
+def after_commit(connection: AsyncConnection, tell: Callable[[], None]) -> None:
+    """Let something be told once the running transaction is durable, and not at all if it fails."""
+    connection.info[_LATER].append(tell)
 
 
 async def clock(connection: AsyncConnection) -> float:

@@ -1,7 +1,7 @@
 """How an endpoint meets HTTP: strict input in, one shape of answer out, and one shape of refusal."""
 
+import asyncio
 import base64
-import binascii
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from watchword.core.encoding import NotStrict, json_decode, json_encode, json_ob
 from watchword.errors import (
     AmbiguousCredentials,
     BodyTooLarge,
+    BodyTooSlow,
     InvalidClient,
     InvalidField,
     InvalidRequest,
@@ -29,6 +30,8 @@ from watchword.guard.rules import Rule
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 FORM: Final = "application/x-www-form-urlencoded"
+BODY_SECONDS: Final = 10.0
+"""How long a body may take to come, so that nobody holds connections for nothing."""
 _MAX_PARAMETERS: Final = 32
 NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -187,7 +190,7 @@ def basic_credentials(request: Request) -> tuple[str, str] | None:
         return None
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no ASCII, no base64 or no UTF-8
         raise InvalidClient("unreadable Basic credentials") from None
     if not colon:
         raise InvalidClient("unreadable Basic credentials")
@@ -196,10 +199,14 @@ def basic_credentials(request: Request) -> tuple[str, str] | None:
 
 async def _read_body(request: Request, limit: int) -> bytes:
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise BodyTooLarge(f"over {limit} bytes", limit=limit)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > limit:
+                    raise BodyTooLarge(f"over {limit} bytes", limit=limit)
+    except TimeoutError:
+        raise BodyTooSlow(f"not whole after {BODY_SECONDS:.0f} s") from None
     return bytes(data)
 
 

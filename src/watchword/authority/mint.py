@@ -64,7 +64,7 @@ def _minted(
     claims: dict[str, Any],
     refresh_token: str | UnsetType,
 ) -> Tokens:
-    lifetime = min(client.lifetime or settings.access_lifetime, at.lifetime)
+    lifetime = min(client.lifetime or settings.access_lifetime, settings.max_lifetime, at.lifetime)
     token = Issuer(settings.issuer, key, claims=settings.claims).mint(
         subject=subject,
         audience=audience,

@@ -23,6 +23,7 @@ head = Table(
     Column("issuer", String(255), nullable=False),
     Column("instance", String(32), nullable=False),
     Column("epoch", String(32), nullable=False),
+    Column("born", Float, nullable=False),
     Column("position", Integer, nullable=False),
     Column("mark", String(32), nullable=False),
     Column("floor", Integer, nullable=False),
@@ -41,6 +42,8 @@ entries = Table(
     Column("id", String(255), nullable=False),
     Column("reason", String(64), nullable=False),
 )
+
+Index("entries_by_scope", entries.c.scope, entries.c.id)
 
 secrets = Table(
     "secrets",

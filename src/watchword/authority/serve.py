@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. The first start tells the first administrator's password, once."""
-    authority = await Authority.open(settings)
+    authority = await Authority.open(settings, may_rename=True)
     settings = authority.settings
     housekeeper = Housekeeper(authority)
     try:

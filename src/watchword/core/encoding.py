@@ -22,7 +22,9 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _LAST_CHARACTERS = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
 # The quantifiers are possessive and the closing quote is optional, so that an unclosed string ends the scan: with
 # backtracking, a segment of escaped quotes costs seconds.
-_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class NotStrict(ValueError):
@@ -58,9 +60,10 @@ def json_decode(data: bytes) -> object:
     Refused beside plain syntax errors: bytes that are not UTF-8, a byte order mark, repeated members, lone surrogates,
     NaN and infinities (a number too large for a float among them), and nesting deeper than `MAX_DEPTH`.
     """
-    _check_depth(data)
     try:
-        value: object = _decoder.decode(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        _check_depth(data)
+        value: object = _decoder.decode(text)
     except NotStrict:
         raise
     except UnicodeDecodeError:
@@ -110,15 +113,14 @@ def _compact_object(data: bytes) -> dict[str, object] | None:
 def _check_depth(data: bytes) -> None:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
-    depth = 0
-    for match in _BRACKETS.finditer(data):
-        sign = match.group()
-        if sign in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise NotStrict(f"JSON nested deeper than {MAX_DEPTH}")
-        elif sign in (b"]", b"}"):
-            depth -= 1
+    # Each turn takes the innermost pairs away. A step in Python for each bracket would make junk dearer than a signature.
+    brackets, before = _STRINGS.sub(b"", data).translate(_TO_SQUARE, _NO_BRACKETS), b""
+    for _ in range(MAX_DEPTH):
+        if len(brackets) == len(before):
+            break
+        before, brackets = brackets, brackets.replace(b"[]", b"")
+    if brackets:
+        raise NotStrict(f"JSON nested deeper than {MAX_DEPTH}, or not closed")
 
 
 def _check_surrogates(value: object) -> None:

@@ -21,6 +21,7 @@ KEYS: Final = "keys"
 
 KeyState = Literal["next", "current", "retiring", "withdrawn"]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]  # as many digits as a position may have
+Moment = Annotated[float, msgspec.Meta(ge=0, le=2**53)]
 
 
 class FeedError(ValueError):
@@ -50,6 +51,7 @@ class Page(msgspec.Struct, frozen=True):
     ``after`` is the number that the page continues from, or None for a snapshot, whose entries are all the living
     cutoffs. ``number`` is how far the page brings its reader and ``head`` how far the log had come when the database
     was read. ``keys`` are all keys, or None where they have not changed since ``after``. ``cursor`` is opaque.
+    ``born`` is when the epoch began, in seconds since 1970 by the authority's clock: it only tells two epochs apart.
     """
 
     issuer: str
@@ -62,6 +64,7 @@ class Page(msgspec.Struct, frozen=True):
     entries: list[PageEntry]
     keys: list[PageKey] | None
     cursor: str
+    born: Moment = 0.0
 
     @classmethod
     def decode(cls, data: bytes) -> "Page":
@@ -90,6 +93,7 @@ class Knowledge:
     keys: KeySet
     cutoffs: Cutoffs
     cursor: str
+    born: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -126,6 +130,8 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
         raise FeedError("a snapshot without keys")
     if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch):
         _check_forward(known, page)
+    if known is not None and known.instance == page.instance and page.born < known.born:
+        raise FeedError("an epoch from before the one that is known")
     if any(entry.number > page.number for entry in page.entries):
         raise FeedError("a snapshot with entries beyond its number")
     return Knowledge(
@@ -137,6 +143,7 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
         _keys(page.keys),
         Cutoffs(_cutoffs(page)),
         page.cursor,
+        page.born,
     )
 
 
@@ -148,7 +155,9 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
         raise FeedError("the page has a gap")
     cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
     keys = known.keys if page.keys is None else _keys(page.keys)
-    return Knowledge(page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor)
+    return Knowledge(
+        page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor, known.born
+    )
 
 
 def _check_forward(known: Knowledge, page: Page) -> None:

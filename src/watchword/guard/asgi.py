@@ -119,11 +119,11 @@ class _Request:
         if message["type"] != "http.response.start" or message["status"] < 500:
             return None
         handled = sys.exception()
-        if isinstance(handled, Refused):
-            return handled
-        if handled is not None and not isinstance(handled, BaseExceptionGroup):
-            return None  # a bug of its own, whatever was refused before
-        return self._decision.refusals[-1] if self._decision.refusals else None
+        if handled is not None:
+            return _refusal_in(handled)  # None for a bug of the app's own, whatever was refused before
+        # A last resort that answers later than it catches says 500; an app that means its answer says another.
+        noted = self._decision.refusals if message["status"] == 500 else []
+        return noted[-1] if noted else None
 
     def _told(self, refusal: Refused) -> Refused:
         """See that a refusal has its line in the audit log."""
@@ -141,6 +141,13 @@ class _Request:
             kind = "websocket.http.response"
         await self._send({"type": f"{kind}.start", "status": status, "headers": headers})
         await self._send({"type": f"{kind}.body", "body": body})
+
+
+def _refusal_in(error: BaseException | None) -> Refused | None:
+    """The refusal itself, or the first one in a group of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_refusal_in, error.exceptions)), None)
+    return error if isinstance(error, Refused) else None
 
 
 def authorization_fields(scope: Scope) -> list[bytes]:

@@ -23,7 +23,6 @@ MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than so
 _ANSWER_TIME = 10.0  # seconds that an answer may take beyond the hold
 _PAUSES = (0.1, 5.0)  # seconds between attempts: the first after a failure, and the longest
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
-_FORGET_CURSOR = frozenset({400, 410, 422})  # answers that mean the request, so that the same request cannot succeed
 
 _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
 
@@ -142,8 +141,6 @@ class Follower:
         return self._page(reply, nonce)
 
     def _page(self, reply: Reply, nonce: str) -> Page:
-        if reply.status in _FORGET_CURSOR:
-            raise FeedError(_complaint(reply))
         if reply.status != 200:
             raise TransportError(_complaint(reply))
         if reply.headers.get_all("Watchword-Nonce") != [nonce]:

@@ -133,6 +133,13 @@ class Guard:
         with _audited(decision, None):
             return self._caller(token, decision)
 
+    def recheck(self, caller: Caller) -> Caller:
+        """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
+
+        For work that goes on long after its request was let in.
+        """
+        return self.verify(caller._token)
+
     def data(self, token: str) -> Data:
         """Verify a data token that another client sent to this service, cutoffs included; raise `Refused`."""
         decision = Decision("data", "-")

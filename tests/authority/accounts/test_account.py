@@ -55,6 +55,20 @@ async def test_ending_the_others_keeps_this_one(http: AsyncClient, ada: Any) -> 
     assert len(await _sessions(http, here)) == 1
 
 
+async def test_an_ended_session_is_not_found(http: AsyncClient, ada: Any) -> None:
+    """Ending it again would only make the log grow."""
+    phone, laptop = await sign_in(http, label="phone"), await sign_in(http)
+    (session,) = [item["id"] for item in await _sessions(http, phone) if item["label"] == "phone"]
+    assert code(await http.delete(f"/account/sessions/{session}", headers=bearer(laptop))) == "ok"
+    assert code(await http.delete(f"/account/sessions/{session}", headers=bearer(laptop))) == "not_found"
+
+
+async def test_a_token_without_a_session_signs_itself_out(http: AsyncClient, operator: Headers) -> None:
+    """What has no session to end ends itself."""
+    assert code(await http.post("/logout", json={}, headers=operator)) == "ok"
+    assert code(await http.get("/admin/status", headers=operator)) == "token_revoked"
+
+
 async def test_nobody_ends_anothers_session(http: AsyncClient, operator: Headers, ada: Any) -> None:
     """It is not found, as if it did not exist."""
     await make_user(http, operator, "grace")

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.authority.helpers import (
     ISSUER,
     PASSWORD,
@@ -24,6 +27,7 @@ from tests.authority.helpers import (
 from watchword.authority.accounts.passwords import PasswordHasher
 from watchword.authority.accounts.throttle import ACCOUNT
 from watchword.authority.authority import Authority
+from watchword.authority.database import Database
 from watchword.authority.schema import audit, throttle
 from watchword.core.compact import read_unverified
 
@@ -241,3 +245,58 @@ async def test_no_secret_reaches_the_logs_or_the_audit_log(
     for secret in (PASSWORD, "a wrong password", tokens["access_token"], tokens["refresh_token"]):
         assert secret not in caplog.text
         assert secret not in rows
+
+
+async def test_a_one_time_password_cannot_be_kept(http: AsyncClient, operator: Headers) -> None:
+    """To change it to itself is no change."""
+    made = good(await http.post("/admin/users", json={"username": "eve"}, headers=operator))
+    once = made["one_time_password"]
+    login = {"username": "eve", "password": once, "new_password": once, "client_id": "watchword"}
+    assert code(await http.post("/login", json=login)) == "invalid_field"
+
+
+async def test_a_client_that_is_cut_off_meanwhile_signs_nobody_in(
+    http: AsyncClient, operator: Headers, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its secret was right when the sign-in began; what it was proven with is older than the cutoff."""
+    client = await make_client(http, operator)
+    login = LOGIN | {"client_id": client[0], "client_secret": client[1]}
+    gate = Gate(monkeypatch)
+    slow = asyncio.create_task(http.post("/login", json=login))
+    await gate.reached.wait()
+    good(await http.post(f"/admin/clients/{client[0]}/secret", headers=operator))
+    gate.open.set()
+    assert code(await slow) == "sign_in_failed"
+
+
+async def test_a_client_that_was_made_anew_meanwhile_inherits_no_sign_in(
+    http: AsyncClient, operator: Headers, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of the same id is another client."""
+    client = await make_client(http, operator)
+    login = LOGIN | {"client_id": client[0], "client_secret": client[1]}
+    gate = Gate(monkeypatch)
+    slow = asyncio.create_task(http.post("/login", json=login))
+    await gate.reached.wait()
+    good(await http.delete(f"/admin/clients/{client[0]}", headers=operator))
+    await make_client(http, operator)
+    gate.open.set()
+    assert code(await slow) == "sign_in_failed"
+
+
+async def test_the_client_is_proven_in_the_snapshot_of_the_position(
+    http: AsyncClient, operator: Headers, ada: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing fits between the proof of the client and the position that the sign-in gets: one transaction."""
+    writing, seen = Database.writing, list[str]()
+
+    @asynccontextmanager
+    async def told(database: Database) -> AsyncIterator[AsyncConnection]:
+        seen.append("writing")
+        async with writing(database) as connection:
+            yield connection
+
+    monkeypatch.setattr(Database, "writing", told)
+    monkeypatch.setattr(Database, "reading", None)
+    good(await http.post("/login", json=LOGIN))
+    assert seen == ["writing", "writing"]

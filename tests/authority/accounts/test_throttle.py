@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from watchword.authority.accounts.throttle import (
     ACCOUNT,
@@ -62,6 +62,26 @@ async def test_an_address_must_wait_whatever_names_it_tries(database: Database) 
     with pytest.raises(Throttled):
         await _attempts(database, 1, account="another")
     await _attempts(database, 1, account="another", address="192.0.2.2")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "one"),
+    [
+        (["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:0:9::"], True),
+        (["2001:db8::1", "2001:db8:0:1::1"], False),
+        (["192.0.2.1", "::ffff:192.0.2.1"], True),
+        (["192.0.2.1", "192.0.2.2"], False),
+        (["fe80::1%eth0", "fe80::1%eth1"], True),
+        (["testclient", "x" * 500], False),
+    ],
+)
+async def test_an_address_is_whoever_holds_it(database: Database, addresses: list[str], *, one: bool) -> None:
+    """Everybody has a whole /64 of IPv6; IPv4 is the same however it is written."""
+    for number, address in enumerate(addresses):
+        await _attempts(database, 1, account=f"user{number}", address=address)
+    async with database.reading() as connection:
+        keys = (await connection.execute(select(throttle.c.key))).scalars().all()
+    assert (len([key for key in keys if key.startswith("address ")]) == 1) is one
 
 
 async def test_a_refused_attempt_is_not_charged(database: Database) -> None:

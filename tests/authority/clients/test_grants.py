@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from httpx2 import AsyncClient, BasicAuth
 from tests.authority.helpers import ISSUER, Headers, code, good, make_client
@@ -120,6 +121,13 @@ async def test_a_changed_secret_ends_everything_of_the_client(
         )
         verdicts.append(refusal and refusal.code)
     assert verdicts == ["client_revoked", None]
+
+
+async def test_no_token_lives_longer_than_the_limit(http: AsyncClient, operator: Headers, authority: Authority) -> None:
+    """A client's own lifetime gives way to a limit that was lowered since."""
+    client = await make_client(http, operator, "slow", grants=["client_credentials"], lifetime=3600)
+    authority.settings = msgspec.structs.replace(authority.settings, max_lifetime=300)
+    assert good(await http.post("/token", data=_form(client)))["expires_in"] == 300
 
 
 async def test_a_public_client_has_no_token_of_its_own(http: AsyncClient) -> None:

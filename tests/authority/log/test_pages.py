@@ -34,7 +34,7 @@ def _cursor(page: Page) -> Cursor:
 
 def test_a_cursor_comes_back_as_it_went() -> None:
     """What was sealed opens, under the same key only, and not after a change."""
-    cursor = Cursor("i", "e", 7, "m")
+    cursor = Cursor("i", "e", 1795457813.230996, 7, "m")
     sealed = cursor.seal(KEY)
     assert Cursor.open(sealed, KEY) == cursor
     assert Cursor.open(sealed, b"x" * 32) is None
@@ -79,8 +79,29 @@ async def test_a_long_way_is_cut_into_pages_that_fold_to_the_snapshot(authority:
 async def test_a_cursor_of_another_history_gets_a_snapshot(authority: Authority) -> None:
     """A guard that moved from a clone, or over a recovery, starts anew."""
     cursor = _cursor(await _page(authority))
-    for other in (cursor._replace(instance="another"), cursor._replace(epoch="another")):
+    for other in (cursor._replace(instance="another"), cursor._replace(epoch="another", born=cursor.born - 1)):
         assert (await _page(authority, other.seal(KEY))).after is None
+
+
+async def test_a_cursor_of_a_later_epoch_means_lost_history(authority: Authority) -> None:
+    """A backup from before a recovery was restored: the epoch that it goes back to was over."""
+    before = _cursor(await _page(authority))
+    async with authority.database.writing() as connection:
+        await new_epoch(connection)
+    later = (await _page(authority)).cursor
+    old = {"epoch": before.epoch, "born": before.born, "position": before.number, "mark": before.mark}
+    async with authority.database.writing() as connection:
+        await connection.execute(update(head).values(**old))
+    with pytest.raises(HistoryLost):
+        await _page(authority, later)
+
+
+async def test_a_snapshot_has_one_cutoff_for_each_whom(authority: Authority) -> None:
+    """Whoever is cut off again and again takes one place in what every guard must read at its start."""
+    for _ in range(3):
+        await _cut(authority, 2)
+    page = await _page(authority)
+    assert [(entry.id, entry.number) for entry in page.entries] == [("t0", 5), ("t1", 6)]
 
 
 async def test_a_cursor_below_the_floor_gets_a_snapshot(authority: Authority) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import func, select
@@ -54,6 +55,26 @@ async def test_what_is_no_token_of_the_client_changes_nothing(
         assert await _revoke(http, token, client_id=client, client_secret=secret or "") == "ok"
     assert await _entries(authority) == before
     assert await account(http, tokens) == "ok"
+
+
+async def test_what_is_dead_already_makes_the_log_no_longer(
+    http: AsyncClient, authority: Authority, tokens: Any
+) -> None:
+    """Revoked twice is revoked: nobody can make every guard read a log of repetitions."""
+    for token in (tokens["access_token"], tokens["refresh_token"]):
+        assert await _revoke(http, token) == "ok"
+        entries = await _entries(authority)
+        assert await _revoke(http, token) == "ok"
+        assert await _entries(authority) == entries
+
+
+async def test_a_token_from_before_the_limits_were_lowered_can_be_revoked(
+    http: AsyncClient, authority: Authority, tokens: Any
+) -> None:
+    """Guards elsewhere may take it still: the longest lifetime in force and the largest leeway decide."""
+    authority.settings = msgspec.structs.replace(authority.settings, max_lifetime=60, access_lifetime=60)
+    assert await _revoke(http, tokens["access_token"]) == "ok"
+    assert await account(http, tokens) == "token_revoked"
 
 
 async def test_a_client_proves_itself_and_names_a_token(http: AsyncClient, tokens: Any) -> None:

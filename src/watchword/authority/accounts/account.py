@@ -7,7 +7,7 @@ from watchword.authority.accounts.directory import read_user
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.http import Body, Call
-from watchword.authority.log.cut import cut_session, cut_user
+from watchword.authority.log.cut import cut_session, cut_token, cut_user
 from watchword.authority.log.head import read_head
 from watchword.authority.schema import sessions
 from watchword.authority.sessions.living import SessionShown, living, shown_session
@@ -62,7 +62,7 @@ async def end_my_session(authority: Authority, call: Call[None]) -> None:
     identifier = call.path("session")
     async with authority.changing() as connection:
         session = await read_session(connection, identifier)
-        if session is None or session.user != call.caller.subject:
+        if session is None or session.user != call.caller.subject or session.cutoff:
             raise NotFound("no session of the caller")
         await cut_session(connection, identifier)
         await record(connection, "end_session", actor=call.caller.subject, target=identifier, address=call.address)
@@ -86,4 +86,6 @@ async def log_out(authority: Authority, call: Call[SignOut]) -> None:
             await cut_user(connection, caller.subject, "signed_out")
         elif caller.session is not None:
             await cut_session(connection, caller.session)
+        elif caller.token_id is not None:
+            await cut_token(connection, caller.token_id)
         await record(connection, "log_out", actor=caller.subject, target=caller.session or "", address=call.address)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts import throttle
 from watchword.authority.accounts.directory import User, find_user, read_user
+from watchword.authority.accounts.passwords import normal
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client, read_client
@@ -22,7 +23,7 @@ from watchword.authority.mint import Tokens, mint_for_user
 from watchword.authority.schema import users
 from watchword.authority.sessions.sessions import begin_session, read_session, ruling
 from watchword.core.keys import Key
-from watchword.errors import Busy, NotFound, PasswordChangeRequired, SignInFailed
+from watchword.errors import Busy, InvalidField, NotFound, PasswordChangeRequired, SignInFailed
 
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
 Label = Annotated[str, Meta(max_length=100)]
@@ -58,13 +59,12 @@ class PasswordChange(Body, frozen=True):
 async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
     """Sign a user in and start a session on this device."""
     asked = call.input
-    new_password = asked.new_password and authority.hasher.check_new(asked.new_password, "new_password")
+    new_password = asked.new_password and _checked_new(authority, asked.new_password, asked.password)
     async with authority.database.writing() as connection:
         client = await prove_client(connection, call.client_credentials())
         client.check_grant(Grant.LOGIN)
         audience, scopes = client.audience(asked.audience), client.scope(asked.scope)
         await throttle.charge(connection, account=asked.username, address=call.address)
-    async with authority.database.reading() as connection:
         at = await read_head(connection)
         user = await find_user(connection, asked.username)
     right = await _verified(authority, call, asked.username, user, asked.password)
@@ -110,7 +110,7 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
 async def change_password(authority: Authority, call: Call[PasswordChange]) -> Tokens:
     """Change my password: ends every session and answers with the tokens of a new one."""
     asked, caller = call.input, call.caller
-    new_password = authority.hasher.check_new(asked.new_password, "new_password")
+    new_password = _checked_new(authority, asked.new_password, asked.password)
     async with authority.database.reading() as connection:
         at = await read_head(connection)
         user = await read_user(connection, caller.subject)
@@ -126,6 +126,15 @@ async def change_password(authority: Authority, call: Call[PasswordChange]) -> T
     hashed = await authority.hasher.hash(new_password)
     label = asked.label or session.label
     return await _change(authority, call, at, user, client, authority.settings.issuer, session.scopes, hashed, label)
+
+
+def _checked_new(authority: Authority, new_password: str, password: str) -> str:
+    """The new password, if it may be one and is another than the old."""
+    checked = authority.hasher.check_new(new_password, "new_password")
+    if checked == normal(password):
+        reason = "the new password is the old one"
+        raise InvalidField(reason, field="new_password", reason=reason)
+    return checked
 
 
 async def _change(

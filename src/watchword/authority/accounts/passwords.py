@@ -37,7 +37,7 @@ class PasswordHasher:
 
     def check_new(self, password: str, field: str) -> str:
         """The password as it will be hashed, if it may be one; `InvalidField` otherwise."""
-        text = _normal(password)
+        text = normal(password)
         if not self._min_length <= len(text) <= MAX_LENGTH:
             reason = f"a password has {self._min_length} to {MAX_LENGTH} characters"
             raise InvalidField(reason, field=field, reason=reason)
@@ -45,14 +45,14 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """Hash a new password; `Busy` when too many wait."""
-        return await self._run(lambda: self._argon2.hash(_normal(password)))
+        return await self._run(lambda: self._argon2.hash(normal(password)))
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Whether the password is the one that was hashed; None stands for a user who does not exist."""
 
         def check() -> bool:
             try:
-                self._argon2.verify(hashed or self._nobody, _normal(password))
+                self._argon2.verify(hashed or self._nobody, normal(password))
             except (VerificationError, InvalidHashError):
                 return False
             return hashed is not None
@@ -78,6 +78,7 @@ def one_time_password() -> str:
     return secrets.token_urlsafe(18)
 
 
-def _normal(password: str) -> str:
+def normal(password: str) -> str:
+    """A password as it is hashed."""
     # One keyboard sends é as one code point, another as two: both mean the same password (NIST SP 800-63B, 3.1.1.2).
     return unicodedata.normalize("NFKC", password)

@@ -5,6 +5,7 @@ once cost what a hundred guesses cost one by one.
 """
 
 import hashlib
+import ipaddress
 import math
 from typing import Final, NamedTuple
 
@@ -87,4 +88,15 @@ def delay(failures: int, allowance: Allowance) -> float:
 def _keys(account: str, address: str) -> tuple[tuple[str, Allowance], tuple[str, Allowance]]:
     # What was typed as a name may be a password in the wrong field: it is kept as a hash only.
     name = hashlib.sha256(account.encode(errors="replace")).hexdigest()[:32]
-    return (f"account {name}", ACCOUNT), (f"address {address[:64]}", ADDRESS)
+    return (f"account {name}", ACCOUNT), (f"address {_network(address)}", ADDRESS)
+
+
+def _network(address: str) -> str:
+    """Whom an address stands for: of IPv6 everybody has a whole /64, so that is one."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if parsed.version == 4:
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

@@ -60,8 +60,8 @@ class UserChanged(msgspec.Struct, frozen=True):
 class UserQuery(Paged, frozen=True):
     """Which users: of exactly that name, or of names that begin so."""
 
-    username: str = ""
-    search: str = ""
+    username: Annotated[str, Meta(max_length=128)] = ""
+    search: Annotated[str, Meta(max_length=128)] = ""
 
 
 class NewUser(Body, frozen=True):

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import clock
+from watchword.authority.database import after_commit, clock
 from watchword.authority.schema import audit
 
 _log: Final = logging.getLogger("watchword.audit")
@@ -32,4 +32,8 @@ async def record(
         "detail": detail[:500],
     }
     await connection.execute(insert(audit).values(at=await clock(connection), **values))
-    _log.info("%s by %s on %s: %s", action, actor, target or "-", outcome, extra={"audit": values})
+    after_commit(connection, lambda: _tell(values))
+
+
+def _tell(values: dict[str, str]) -> None:
+    _log.info("%(action)s by %(actor)s on %(target)s: %(outcome)s", values, extra={"audit": values})

@@ -20,9 +20,9 @@ from watchword.authority.clients.registry import (
     new_client_secret,
     read_client,
 )
-from watchword.authority.database import clock
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_access_of_client, cut_access_of_user, cut_client
+from watchword.authority.log.head import read_head
 from watchword.authority.names import AudienceNames, ClientId, DisplayName, RoleNames, ScopeText
 from watchword.authority.operator import OPERATOR
 from watchword.authority.paging import Paged, PageOf, read_page
@@ -113,7 +113,9 @@ async def add_client(authority: Authority, call: Call[NewClient]) -> ClientChang
             "lifetime": asked.lifetime,
             "secret_hash": hash_secret(secret) if secret else None,
         }
-        await connection.execute(insert(clients).values(**row, **more, created_at=await clock(connection)))
+        at = await read_head(connection)
+        # Nothing of a client that had this id before is this one's, not even a sign-in that is under way.
+        await connection.execute(insert(clients).values(**row, **more, created_at=at.now, cutoff=at.number))
         await _write_audiences(connection, asked.id, asked.audiences)
         await _write_roles(connection, asked.id, asked.roles)
         return await client_changed(connection, call, "add_client", asked.id, secret)

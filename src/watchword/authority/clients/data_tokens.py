@@ -48,7 +48,7 @@ async def sign_data(authority: Authority, call: Call[DataRequest]) -> DataToken:
             client=client.id,
             audience=client.audience(call.input.audience),
             data=call.input.data,
-            position=at.position,
+            position=caller.position,  # the credential is the caller's own token, and was read there
             lifetime=timedelta(seconds=lifetime),
             issued_at=at.now,
         )

@@ -1,10 +1,10 @@
 """Cutting off: each verb writes the entry for the guards and, where refresh tokens must die too, the row."""
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.log.head import append
-from watchword.authority.schema import clients, head, sessions, users
+from watchword.authority.schema import clients, entries, head, sessions, users
 from watchword.core.cutoffs import Scope
 
 
@@ -49,6 +49,12 @@ async def cut_access_of_client(connection: AsyncConnection, client: str) -> int:
 async def cut_role(connection: AsyncConnection, role: str) -> int:
     """The access tokens that carry a role which was renamed or removed; the sessions live."""
     return await append(connection, Scope.ROLE, role, "roles_changed")
+
+
+async def is_cut(connection: AsyncConnection, scope: Scope, identifier: str) -> bool:
+    """Whether the log holds a cutoff of that scope and id: a second one would only make it grow."""
+    query = select(entries.c.position).where(entries.c.scope == scope, entries.c.id == identifier).limit(1)
+    return (await connection.execute(query)).first() is not None
 
 
 async def cut_token(connection: AsyncConnection, token_id: str) -> int:

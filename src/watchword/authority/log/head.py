@@ -17,10 +17,14 @@ from watchword.core.cutoffs import Cutoff, Position, Scope
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head row as one snapshot saw it, with the database's clock in seconds since 1970."""
+    """The head row as one snapshot saw it, with the database's clock in seconds since 1970.
+
+    ``born`` is when the epoch began by that clock: of two epochs of an instance it tells the later.
+    """
 
     instance: str
     epoch: str
+    born: float
     number: int
     mark: str
     floor: int
@@ -51,6 +55,7 @@ async def read_head(connection: AsyncConnection) -> Head:
     return Head(
         row["instance"],
         row["epoch"],
+        row["born"],
         row["position"],
         row["mark"],
         row["floor"],
@@ -69,6 +74,7 @@ async def begin_log(connection: AsyncConnection, issuer: str, lifetime: int) -> 
             issuer=issuer,
             instance=new_id(),
             epoch=new_id(),
+            born=await clock(connection),
             position=0,
             mark=new_id(),
             floor=0,
@@ -115,7 +121,8 @@ async def new_epoch(connection: AsyncConnection, *, clone: bool = False) -> Posi
     """
     before = await read_head(connection)
     number, epoch = before.number + 1, new_id()
-    values = {"epoch": epoch, "position": number, "mark": new_id(), "floor": number, "alarm": None}
+    born = max(before.now, before.born + 0.001)  # whatever the clock was set to since
+    values = {"epoch": epoch, "born": born, "position": number, "mark": new_id(), "floor": number, "alarm": None}
     await connection.execute(entries.delete())
     await connection.execute(update(head).values(**values, **({"instance": new_id()} if clone else {})))
     return Position(epoch, number)

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from typing import Final, NamedTuple, Self
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.keys.keyring import page_keys
@@ -18,11 +18,20 @@ PAGE_ENTRIES: Final = 1000
 _MAC = 16
 
 
+class Lost(HistoryLost):
+    """History is found to be lost in this epoch of the database."""
+
+    def __init__(self, epoch: str, why: str) -> None:
+        super().__init__(why)
+        self.epoch = epoch
+
+
 class Cursor(NamedTuple):
     """A place in one history of one instance, proven by the random mark of the entry there."""
 
     instance: str
     epoch: str
+    born: float
     number: int
     mark: str
 
@@ -36,12 +45,12 @@ class Cursor(NamedTuple):
         body, mac = data[:-_MAC], data[-_MAC:]
         if not hmac.compare_digest(mac, _mac(body, key)):
             return None
-        instance, epoch, number, mark = body.decode().split("|")
-        return cls(instance, epoch, int(number), mark)
+        instance, epoch, born, number, mark = body.decode().split("|")
+        return cls(instance, epoch, float(born), int(number), mark)
 
     def seal(self, key: bytes) -> str:
         """The cursor as we hand it out: opaque, and good for nothing if it is changed."""
-        body = f"{self.instance}|{self.epoch}|{self.number}|{self.mark}".encode()
+        body = f"{self.instance}|{self.epoch}|{self.born!r}|{self.number}|{self.mark}".encode()
         return b64url_encode(body + _mac(body, key))
 
 
@@ -54,9 +63,11 @@ async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | No
     at = await read_head(connection)
     if at.alarm is not None:
         raise HistoryLost(at.alarm)
-    if after is None or (after.instance, after.epoch) != (at.instance, at.epoch) or after.number < at.floor:
+    if after is None or after.instance != at.instance:
         return await _snapshot(connection, issuer, at, key)
     await _check_history(connection, at, after)
+    if after.epoch != at.epoch or after.number < at.floor:
+        return await _snapshot(connection, issuer, at, key)
     query = select(entries).where(entries.c.position > after.number).order_by(entries.c.position).limit(PAGE_ENTRIES)
     rows = (await connection.execute(query)).mappings().all()
     number, mark = (rows[-1]["position"], rows[-1]["mark"]) if rows else (after.number, after.mark)
@@ -71,7 +82,8 @@ async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | No
         floor=min(at.floor, number),
         entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
         keys=await page_keys(connection, at.floor) if changed else None,
-        cursor=Cursor(at.instance, at.epoch, number, mark).seal(key),
+        cursor=Cursor(at.instance, at.epoch, at.born, number, mark).seal(key),
+        born=at.born,
     )
 
 
@@ -81,8 +93,10 @@ async def sound_alarm(connection: AsyncConnection, epoch: str, why: str) -> None
 
 
 async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: bytes) -> Page:
-    living = select(entries).where(entries.c.position > at.floor, entries.c.scope != KEYS)
-    rows = (await connection.execute(living.order_by(entries.c.position))).mappings().all()
+    living = entries.c.position > at.floor, entries.c.scope != KEYS
+    latest = select(func.max(entries.c.position)).where(*living).group_by(entries.c.scope, entries.c.id)
+    query = select(entries).where(entries.c.position.in_(latest)).order_by(entries.c.position)
+    rows = (await connection.execute(query)).mappings().all()
     return Page(
         issuer=issuer,
         instance=at.instance,
@@ -93,19 +107,25 @@ async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: byt
         floor=at.floor,
         entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
         keys=await page_keys(connection, at.floor),
-        cursor=Cursor(at.instance, at.epoch, at.number, at.mark).seal(key),
+        cursor=Cursor(at.instance, at.epoch, at.born, at.number, at.mark).seal(key),
+        born=at.born,
     )
 
 
 async def _check_history(connection: AsyncConnection, at: Head, after: Cursor) -> None:
+    """A cursor of this instance names something that this database holds, or held before a recovery; else `Lost`."""
+    if after.epoch != at.epoch:
+        if after.born >= at.born:
+            raise Lost(at.epoch, "a guard has seen a later epoch")
+        return
     if after.number > at.number:
-        raise HistoryLost(f"a guard has seen {after.number}, the log ends at {at.number}")
+        raise Lost(at.epoch, f"a guard has seen {after.number}, the log ends at {at.number}")
     mark: str | None = at.mark
     if after.number < at.number:
         query = select(entries.c.mark).where(entries.c.position == after.number)
         mark = (await connection.execute(query)).scalar_one_or_none()
     if mark is not None and mark != after.mark:
-        raise HistoryLost(f"a guard has seen another entry {after.number}")
+        raise Lost(at.epoch, f"a guard has seen another entry {after.number}")
 
 
 def _mac(body: bytes, key: bytes) -> bytes:

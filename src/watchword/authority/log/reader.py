@@ -12,10 +12,10 @@ from typing import Final, final
 from sqlalchemy import select
 
 from watchword.authority.database import Database
-from watchword.authority.log.pages import Cursor, read_page, sound_alarm
+from watchword.authority.log.pages import Cursor, Lost, read_page, sound_alarm
 from watchword.authority.schema import head
 from watchword.core.feed import Page
-from watchword.errors import HistoryLost, Refused
+from watchword.errors import Refused
 
 POLL_SECONDS: Final = 0.05
 """How often the head is looked at for changes that another process made: what a command line's revocation waits."""
@@ -98,10 +98,9 @@ class LogReader:
         try:
             async with self._database.reading() as connection:
                 page = await read_page(connection, self._issuer, after, self._cursor_key)
-        except HistoryLost as lost:
-            if after is not None:
-                async with self._database.writing() as connection:
-                    await sound_alarm(connection, after.epoch, lost.detail)
+        except Lost as lost:
+            async with self._database.writing() as connection:
+                await sound_alarm(connection, lost.epoch, lost.detail)
             raise
         return Read(page, page.encode())
 

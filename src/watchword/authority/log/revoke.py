@@ -8,11 +8,13 @@ from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, prove_client
 from watchword.authority.http import Call, Form
-from watchword.authority.log.cut import cut_session, cut_token
+from watchword.authority.log.cut import cut_session, cut_token, is_cut
+from watchword.authority.log.head import read_head
 from watchword.authority.sessions.refresh import read_refresh_token
 from watchword.authority.sessions.sessions import read_session
 from watchword.core.compact import read_unverified
-from watchword.core.verifier import Verifier
+from watchword.core.cutoffs import Scope
+from watchword.core.verifier import MAX_LEEWAY, Verifier
 from watchword.errors import InvalidRequest, Refused, WrongType
 
 
@@ -48,25 +50,32 @@ async def _cut(authority: Authority, connection: AsyncConnection, client: Client
     refresh = await read_refresh_token(connection, token)
     if refresh is not None:
         session = await read_session(connection, refresh.session)
-        if session is None or session.client != client.id:
+        if session is None or session.client != client.id or session.cutoff:
             return None
         await cut_session(connection, session.id)
         return session.id
-    token_id = _own_token(authority, token, client.id)
-    if token_id is not None:
-        await cut_token(connection, token_id)
+    at = await read_head(connection)
+    token_id = _own_token(authority, token, client.id, at.lifetime)
+    if token_id is None or await is_cut(connection, Scope.TOKEN, token_id):
+        return None
+    await cut_token(connection, token_id)
     return token_id
 
 
-def _own_token(authority: Authority, token: str, client: str) -> str | None:
-    """The id of a living token that this client was given, for whichever of its audiences."""
+def _own_token(authority: Authority, token: str, client: str, longest: int) -> str | None:
+    """The id of a token that this client was given, for whichever of its audiences, if any guard may still take it."""
     known = authority.source.known()
     try:
         audience = read_unverified(token)[1].get("aud")
         if known is None or not isinstance(audience, str):
             return None
-        longest = timedelta(seconds=authority.settings.max_lifetime)
-        verifier = Verifier(authority.settings.issuer, audience, known.knowledge.keys, max_lifetime=longest)
+        verifier = Verifier(
+            authority.settings.issuer,
+            audience,
+            known.knowledge.keys,
+            max_lifetime=timedelta(seconds=longest),
+            leeway=MAX_LEEWAY,
+        )
         try:
             caller = verifier.verify(token)
         except WrongType:

@@ -15,6 +15,7 @@ def upgrade() -> None:
         Column("issuer", String(255), nullable=False),
         Column("instance", String(32), nullable=False),
         Column("epoch", String(32), nullable=False),
+        Column("born", Float, nullable=False),
         Column("position", Integer, nullable=False),
         Column("mark", String(32), nullable=False),
         Column("floor", Integer, nullable=False),
@@ -31,6 +32,7 @@ def upgrade() -> None:
         Column("id", String(255), nullable=False),
         Column("reason", String(64), nullable=False),
     )
+    op.create_index("entries_by_scope", "entries", ["scope", "id"])
     op.create_table(
         "secrets",
         Column("name", String(32), primary_key=True),

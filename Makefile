@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test vectors check fix clean
+.PHONY: help run demo test vectors fuzz check fix clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +32,12 @@ test: $(READY) ## run all tests
 
 vectors: $(READY) ## run public test vectors from ../shared/vectors, or from the folder in TEST_VECTORS
 	@$(BIN)/python -m pytest vectors
+
+fuzz: $(READY) ## feed made-up bytes to all that reads bytes, for FUZZ_SECONDS (60)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@mkdir -p var/fuzz/corpus
+	@$(BIN)/python fuzz/verify.py -max_total_time=$(FUZZ_SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=var/fuzz/ \
+	  -verbosity=0 -print_final_stats=1 var/fuzz/corpus
 
 check: $(READY) ## lint, types and the layers of the layout
 	@$(BIN)/ruff check .

@@ -158,6 +158,23 @@ class TestJsonDecode:
         assert json_decode(b"[" + b"[{}]," * 99 + b"[]]") == [[{}]] * 99 + [[]]
         assert json_decode(b'["' + b"[{" * 99 + b'","\\"[[[[\\\\"]') == ["[{" * 99, '"[[[[\\']
 
+    @given(st.lists(st.tuples(st.integers(0, MAX_DEPTH + 2), st.sampled_from(["", "[", '{"', "]\\"])), max_size=6))
+    def test_the_deepest_place_decides(self, branches: list[tuple[int, str]]) -> None:
+        """Of branches of any depths side by side, with brackets in their texts, the deepest counts."""
+
+        def branch(depth: int, text: str) -> object:
+            value: object = text
+            for number in range(depth):
+                value = [value, text] if number % 2 else {text: value}
+            return value
+
+        value = [branch(depth, text) for depth, text in branches]
+        if max((depth for depth, _ in branches), default=0) < MAX_DEPTH:
+            assert json_decode(json_encode(value)) == value
+        else:
+            with pytest.raises(NotStrict, match="nested deeper"):
+                json_decode(json_encode(value))
+
     def test_a_text_that_never_ends_hides_nothing(self) -> None:
         """An unclosed text is passed over in one step, not tried again from each of its escaped quotes."""
         with pytest.raises(NotStrict, match="not JSON"):

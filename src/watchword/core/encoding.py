@@ -113,7 +113,7 @@ def _compact_object(data: bytes) -> dict[str, object] | None:
 def _check_depth(data: bytes) -> None:
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
-    # Each turn takes the innermost pairs away. A step in Python for each bracket would make junk dearer than a signature.
+    # Each turn takes the innermost pairs away; a step in Python for each bracket would be dearer than a signature.
     brackets, before = _STRINGS.sub(b"", data).translate(_TO_SQUARE, _NO_BRACKETS), b""
     for _ in range(MAX_DEPTH):
         if len(brackets) == len(before):

@@ -113,6 +113,30 @@ class TestFollowing:
         assert known is not None
         assert len(known.knowledge.cutoffs) == 95
 
+    def test_much_news_at_once(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """Cutoffs count as soon as their page is there; what is known grows no younger before the last page."""
+        authority.page_size = 10
+        follower = follow()
+        until(lambda: number(follower) == 0)
+        shown: list[tuple[int | None, float]] = []
+
+        def note_and_answer(handler: Handler, page: bytes) -> None:
+            known = follower.known()
+            assert known is not None
+            shown.append((number(follower), known.as_of))
+            handler.answer(page)
+
+        authority.misbehave = note_and_answer
+        with authority.moved:
+            for index in range(25):
+                authority.cut_off("user", f"u{index}", "user_disabled")
+        until(lambda: number(follower) == 25)
+        (_, before), *_ = shown
+        assert shown[:3] == [(0, before), (10, before), (20, before)]
+        known = follower.known()
+        assert known is not None
+        assert known.as_of > before
+
     def test_dated_by_the_request(self, authority: Authority, follow: Callable[..., Follower]) -> None:
         """However late an answer comes, it is as old as its request."""
         now = [100.0]
@@ -384,6 +408,13 @@ class TestLife:
         """Nothing happens at construction."""
         follow(start=False)
         Guard(authority.url, audience="orders")
+        assert authority.connections == 0
+
+    def test_news_for_nobody(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """One that is not following sleeps on."""
+        follower = follow(start=False)
+        follower.wake()
+        assert not follower.wait(0)
         assert authority.connections == 0
 
     def test_stop_while_held(self, authority: Authority, follow: Callable[..., Follower]) -> None:

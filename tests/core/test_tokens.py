@@ -782,6 +782,26 @@ class TestIssuer:
         with pytest.raises(errors.NotYetValid):
             verifier.verify(late)
 
+    def test_a_text_of_another_class_is_its_text(self, issuer: Issuer, verifier: Verifier) -> None:
+        """Frameworks have their own kinds of str; the token holds what they hold."""
+
+        class Safe(str):
+            __slots__ = ()
+
+            def __str__(self) -> str:
+                return "another text"
+
+        token = issuer.mint(subject=Safe("ada"), audience="orders", client="web", roles=[Safe("editor")])
+        caller = verifier.verify(token)
+        assert caller.subject == "ada"
+        assert caller.roles == {"editor"}
+
+    def test_bytes_are_no_text(self, issuer: Issuer) -> None:
+        """JSON has no bytes, and nothing is made of them."""
+        for wrong in ({"subject": b"ada"}, {"roles": [b"editor"]}, {"session": b"s"}, {"audience": b"orders"}):
+            with pytest.raises(ValueError, match="is not of the right type"):
+                issuer.mint(**{"subject": "ada", "audience": "orders", "client": "web"} | wrong)
+
     def test_what_json_lacks(self, issuer: Issuer) -> None:
         """A claim of a type that has no JSON is a ``TypeError``."""
         with pytest.raises(TypeError):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Final, final
 
+import msgspec
+
 from watchword import errors
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, REGISTERED, AccessClaims, Claims, DataClaims, read_claims
 from watchword.core.compact import MAX_TOKEN_BYTES
@@ -39,6 +41,7 @@ class Issuer:
         self.issuer = issuer
         self.lifetime = lifetime
         self._key = key
+        self._headers = {kind: _header(key, kind) for kind in (ACCESS_TYPE, DATA_TYPE)}
         self._claims = frozenset(claims)
         self._clock = clock
         if not issuer or lifetime < timedelta(seconds=1):
@@ -68,12 +71,12 @@ class Issuer:
         in seconds since 1970 and minted whole, as verifiers in the field refuse fractions. ``claims`` takes declared
         names only. ``ValueError`` for what must not be minted.
         """
-        own = dict(claims or {})
-        if undeclared := own.keys() - self._claims:
+        own = dict(claims) if claims else {}
+        if own and (undeclared := own.keys() - self._claims):
             raise ValueError(f"undeclared claims: {', '.join(sorted(undeclared))}")
         payload = self._common(subject, audience, client, position, lifetime, issued_at, token_id)
         payload["roles"] = sorted(_texts(roles))
-        if scopes := sorted(_texts(scope)):
+        if scope != () and (scopes := sorted(_texts(scope))):
             if not all(_SCOPE.fullmatch(name) for name in scopes):
                 raise ValueError("a scope is printable ASCII without spaces, quotes and back slashes")
             payload["scope"] = " ".join(scopes)
@@ -81,7 +84,9 @@ class Issuer:
             payload["sid"] = session
         if not_before is not None:
             payload["nbf"] = _whole(math.ceil, not_before)
-        return self._signed(payload | own, ACCESS_TYPE, AccessClaims)
+        if own:
+            return self._signed(ACCESS_TYPE, _free_text(payload | own, AccessClaims))
+        return self._signed(ACCESS_TYPE, _text(payload, AccessClaims))
 
     def mint_data(
         self,
@@ -98,7 +103,7 @@ class Issuer:
         if len(json_encode(dict(data))) > MAX_DATA_BYTES:
             raise ValueError(f"the data is over {MAX_DATA_BYTES} bytes")
         payload = self._common(client, audience, client, position, lifetime, issued_at, token_id)
-        return self._signed(payload | {"data": dict(data)}, DATA_TYPE, DataClaims)
+        return self._signed(DATA_TYPE, _free_text(payload | {"data": dict(data)}, DataClaims))
 
     def _common(
         self,
@@ -127,18 +132,40 @@ class Issuer:
             payload["wwd_pos"] = str(position)
         return payload
 
-    def _signed(self, payload: dict[str, object], kind: str, shape: type[Claims]) -> str:
-        body = json_encode(payload)
-        try:  # what we would refuse, we do not mint; so the text is read, not the values that it was made from
-            read_claims(json_object(body), shape, frozenset())
-        except errors.InvalidClaim as invalid:
-            raise ValueError(invalid.detail) from None
-        header = {"alg": self._key.algorithm, "kid": self._key.kid, "typ": kind}
-        signed = f"{b64url_encode(json_encode(header))}.{b64url_encode(body)}"
+    def _signed(self, kind: str, body: bytes) -> str:
+        signed = f"{self._headers[kind]}.{b64url_encode(body)}"
         token = f"{signed}.{b64url_encode(self._key.sign(signed.encode()))}"
         if len(token) > MAX_TOKEN_BYTES:
             raise ValueError(f"the token is over {MAX_TOKEN_BYTES} bytes")
         return token
+
+
+def _header(key: Key, kind: str) -> str:
+    return b64url_encode(json_encode({"alg": key.algorithm, "kid": key.kid, "typ": kind}))
+
+
+_encoder = msgspec.json.Encoder(enc_hook=str.__str__)  # a subclass of str is the text that it holds
+
+
+def _text(payload: dict[str, object], shape: type[Claims]) -> bytes:
+    """The JSON of claims that all have a meaning here: their types say that no value changes on its way into text."""
+    _check(payload, shape)
+    return _encoder.encode(payload)
+
+
+def _free_text(payload: dict[str, object], shape: type[Claims]) -> bytes:
+    """The JSON of claims of which some are anything: the text is read, not the values that it was made from."""
+    body = json_encode(payload)
+    _check(json_object(body), shape)
+    return body
+
+
+def _check(payload: dict[str, object], shape: type[Claims]) -> None:
+    """What we would refuse, we do not mint."""
+    try:
+        read_claims(payload, shape, frozenset())
+    except errors.InvalidClaim as invalid:
+        raise ValueError(invalid.detail) from None
 
 
 def _whole(rounded: Callable[[float], int], seconds: float) -> int:

@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 FUZZ_SECONDS ?= 60
+BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test vectors fuzz check fix clean
+.PHONY: help run demo test vectors fuzz check fix bench bench-http clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -49,5 +50,15 @@ fix: $(READY) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+$(BENCH)/.ready: pyproject.toml bench/prepare.py bench/peers/package.json
+	@$(PYTHON) bench/prepare.py $(BENCH)
+	@touch $@
+
+bench: $(BENCH)/.ready ## measure tokens, rules and the wall against other libraries
+	@$(BENCH)/main/bin/python -m bench $(ARGS)
+
+bench-http: $(BENCH)/.ready ## measure what the wall costs over HTTP (on Linux)
+	@$(BENCH)/main/bin/python -m bench http $(ARGS)
+
 clean: ## remove what was built and installed, but no data
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

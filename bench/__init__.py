@@ -1,0 +1,1 @@
+"""The benchmark: ``make bench`` and ``make bench-http``. How to read it: docs/explanation/performance.md."""

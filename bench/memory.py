@@ -1,0 +1,49 @@
+"""What a cached token costs in memory, with 100,000 of them."""
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from bench import world
+from bench.measure import Figure
+from bench.table import Row, Section
+from watchword import Issuer
+
+_COUNT: Final = 100_000
+
+
+def measure() -> list[Section]:
+    """Bytes for each, by tracemalloc: all that is still held after the tokens themselves have gone."""
+    signer = world.key("RS256", 2048)
+    issuer = Issuer(world.ISSUER, signer)
+    with ThreadPoolExecutor(2) as pool:  # signing lets other threads run
+        texts = [token.encode() for token in pool.map(partial(world.mint, issuer), range(_COUNT), chunksize=500)]
+    guard = world.guard(signer)
+    guard.verify(texts[0].decode())
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for text in texts:
+        guard.verify(text.decode())  # a text of its own, as each request brings one
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    hits = _hits(guard.verify, [text.decode() for text in texts])
+    rows = [
+        Row("bytes held for each of 100,000 tokens", Figure.exactly((held - before) / _COUNT), "bytes", 600),
+        Row("length of such a token", Figure.exactly(len(texts[0])), "bytes"),
+        Row("seeing each of the 100,000 again", Figure.exactly(hits), "µs"),
+    ]
+    return [Section("memory", "Memory of the cache", rows)]
+
+
+def _hits(verify: Callable[[str], object], tokens: Sequence[str]) -> float:
+    """Microseconds for each, in one pass."""
+    begun = time.thread_time_ns()
+    for token in tokens:
+        verify(token)
+    return (time.thread_time_ns() - begun) / len(tokens) / 1000

@@ -207,6 +207,15 @@ class TestSnapshot:
         fresh = fold(known, snapshot(number=1, head=1, floor=0, entries=[], **changes))
         assert (fresh.number, len(fresh.cutoffs)) == (1, 0)
 
+    def test_an_older_epoch(self) -> None:
+        """Of two epochs of one instance the later born stands: a late answer does not bring the former one back."""
+        known = fold(None, snapshot(born=2.0))
+        with pytest.raises(FeedError, match="from before"):
+            fold(known, snapshot(epoch="d", born=1.5))
+        assert fold(known, snapshot(epoch="f", born=2.5)).epoch == "f"
+        assert fold(known, snapshot(instance="j", born=1.5)).born == 1.5
+        assert fold(known, news(born=2.0)).born == 2.0
+
 
 class TestPages:
     """The pages after it."""

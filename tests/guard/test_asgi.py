@@ -244,6 +244,20 @@ class TestRefusedInside:
         assert [message["type"] for message in answered.sent] == ["http.response.start", "http.response.body"]
 
     @pytest.mark.parametrize("path", ["/direct", "/mounted/x"])
+    def test_in_a_group(self, wall: Any, world: World, path: str) -> None:
+        """A refusal among the errors of a task group is told; a group without one stays the app's error."""
+
+        async def refused(request: Request) -> Response:
+            raise ExceptionGroup("tasks", [ValueError(), ExceptionGroup("inner", [errors.NotFound("no order 7")])])
+
+        async def broken(request: Request) -> Response:
+            raise ExceptionGroup("tasks", [ValueError()])
+
+        for handler, status in ((refused, 404), (broken, 500)):
+            client = TestClient(wall(handler), raise_server_exceptions=False)
+            assert client.get(path, headers={"Authorization": f"Bearer {world.token()}"}).status_code == status
+
+    @pytest.mark.parametrize("path", ["/direct", "/mounted/x"])
     async def test_other_refusals(self, wall: Any, world: World, path: str) -> None:
         """Any refusal that the app raises is answered as what it is."""
 

@@ -471,6 +471,13 @@ class TestLife:
         assert follower.last_error is None
         assert authority.connections == 2
 
+    def test_fork_before_anything_is_known(self, follow: Callable[..., Follower]) -> None:
+        """A child of a parent that never followed starts with nothing, and starts nothing."""
+        follower = follow(start=False)
+        follower._forked()
+        assert not follower.wait(0)
+        assert not running()
+
     async def test_guard(self, authority: Authority) -> None:
         """A guard on a feed: ready when its lifespan begins, and a revocation reaches it while it waits."""
         guard = Guard(authority.url, audience="orders")

@@ -215,6 +215,19 @@ class TestStaleness:
         status = guard.status()
         assert (status.fresh, status.position, status.last_error) == (False, None, "connection refused")
 
+    def test_recheck(self, world: World) -> None:
+        """Work that goes on asks again, and hears of what happened since it began."""
+        guard = world.guard()
+        caller = guard.verify(world.token())
+        assert guard.recheck(caller).subject == caller.subject
+        world.cut_off("user", "ada", "user_disabled")
+        with pytest.raises(errors.UserDisabled):
+            guard.recheck(caller)
+
+    def test_repr(self, world: World) -> None:
+        """It names what tokens must be from and for."""
+        assert repr(world.guard()) == "Guard('https://auth.example', audience='orders')"
+
 
 class TestTables:
     """Roles and permissions of this service."""

@@ -68,9 +68,10 @@ def read_claims(payload: Mapping[str, object], kind: type[_Kind], excused: froze
         claims = msgspec.convert(payload, kind)
     except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidClaim(_without_values(str(error))) from None
-    for name, value in (("client_id", claims.client_id), ("jti", claims.jti)):
-        if value is UNSET and name not in excused:
-            raise InvalidClaim(f"the claim {name} is missing")
+    if claims.client_id is UNSET and "client_id" not in excused:
+        raise InvalidClaim("the claim client_id is missing")
+    if claims.jti is UNSET and "jti" not in excused:
+        raise InvalidClaim("the claim jti is missing")
     identifiers = f"{claims.sub}{claims.jti}{claims.client_id}{claims.sid}"
     if not identifiers.isprintable() and _CONTROL.search(identifiers):
         raise InvalidClaim("control characters in one of the claims sub, jti, client_id and sid")

@@ -10,21 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self, final
+from typing import Final, NamedTuple, final
 
 from watchword import errors
 
 _POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,17})")
 _FOLD_LIMIT = 512  # cutoffs in the delta before it is folded into a new base: bounds the copy that each page costs
-
-
-@lru_cache(1024)
-def _parse_position(text: str) -> tuple[str, int]:
-    """Between two changes every token has the same position, so it is read once."""
-    match = _POSITION.fullmatch(text)
-    if match is None:
-        raise ValueError("not a position")
-    return match[1], int(match[2])
 
 
 class Position(NamedTuple):
@@ -33,10 +24,17 @@ class Position(NamedTuple):
     epoch: str
     number: int
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``epoch.number``; ``ValueError`` for anything else."""
-        return cls(*_parse_position(text))
+    @staticmethod
+    @lru_cache(1024)
+    def parse(text: str) -> "Position":
+        """Read ``epoch.number``; ``ValueError`` for anything else.
+
+        Between two changes every token has the same position, so that the last ones are kept.
+        """
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise ValueError("not a position")
+        return Position(match[1], int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.number}"

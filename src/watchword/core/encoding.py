@@ -20,6 +20,8 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 # The last character of a segment carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any
 # other would let one signature have several texts (RFC 4648 section 3.5).
 _LAST_CHARACTERS = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_ENDS = {0: b'"', 2: b'=="', 3: b'="'}
+_decode_base64 = msgspec.json.Decoder(bytes).decode  # twice as fast as binascii's, on what is canonical already
 # The quantifiers are possessive and the closing quote is optional, so that an unclosed string ends the scan: with
 # backtracking, a segment of escaped quotes costs seconds.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -51,7 +53,7 @@ def b64url_decode_canonical(text: bytes) -> bytes:
     last = _LAST_CHARACTERS[rest]
     if last is not None and text[-1] not in last:
         raise NotStrict("base64url with stray bits at its end")
-    return binascii.a2b_base64(text.translate(_TO_STANDARD) + b"=="[: -rest % 4])
+    return _decode_base64(b'"' + text.translate(_TO_STANDARD) + _ENDS[rest])
 
 
 def json_decode(data: bytes) -> object:

@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test vectors fuzz check fix bench bench-http clean
+.PHONY: help run demo test vectors fuzz mutants check fix bench bench-http clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,6 +40,11 @@ fuzz: $(READY) ## feed made-up bytes to all that reads bytes, for FUZZ_SECONDS (
 	@$(BIN)/python fuzz/verify.py -max_total_time=$(FUZZ_SECONDS) -timeout=5 -max_len=16384 -artifact_prefix=var/fuzz/ \
 	  -verbosity=0 -print_final_stats=1 var/fuzz/corpus
 
+mutants: $(READY) ## change the code in a thousand ways and name the changes that no test minds (an hour)
+	@$(BIN)/python -c 'import mutmut' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[mutants]'
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
 check: $(READY) ## lint, types and the layers of the layout
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -61,4 +66,4 @@ bench-http: $(BENCH)/.ready ## measure what the wall costs over HTTP (on Linux)
 	@$(BENCH)/main/bin/python -m bench http $(ARGS)
 
 clean: ## remove what was built and installed, but no data
-	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

@@ -19,8 +19,8 @@ BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 # The last character of a segment carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any
 # other would let one signature have several texts (RFC 4648 section 3.5).
-_LAST_CHARACTERS = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-_ENDS = {0: b'"', 2: b'=="', 3: b'="'}
+_LAST_CHARACTERS = (frozenset(BASE64URL), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+_ENDS = (b'"', b"", b'=="', b'="')
 _decode_base64 = msgspec.json.Decoder(bytes).decode  # twice as fast as binascii's, on what is canonical already
 # The quantifiers are possessive and the closing quote is optional, so that an unclosed string ends the scan: with
 # backtracking, a segment of escaped quotes costs seconds.
@@ -42,18 +42,19 @@ def b64url_decode(text: bytes) -> bytes:
     """Decode the canonical, unpadded spelling and nothing else; raise `NotStrict`."""
     if text.translate(None, BASE64URL):
         raise NotStrict("a character outside the base64url alphabet")
-    return b64url_decode_canonical(text)
+    if not is_canonical(text):
+        raise NotStrict("an impossible base64url length, or stray bits at its end")
+    return decode_canonical(text)
 
 
-def b64url_decode_canonical(text: bytes) -> bytes:
-    """Decode what is known to be of the alphabet; raise `NotStrict` unless it is the canonical spelling."""
-    rest = len(text) % 4
-    if rest == 1:
-        raise NotStrict("an impossible base64url length")
-    last = _LAST_CHARACTERS[rest]
-    if last is not None and text[-1] not in last:
-        raise NotStrict("base64url with stray bits at its end")
-    return _decode_base64(b'"' + text.translate(_TO_STANDARD) + _ENDS[rest])
+def is_canonical(text: bytes) -> bool:
+    """Whether a text of the alphabet is the one spelling of what it encodes."""
+    return not text or text[-1] in _LAST_CHARACTERS[len(text) % 4]
+
+
+def decode_canonical(text: bytes) -> bytes:
+    """Decode a text of the alphabet that `is_canonical`."""
+    return _decode_base64(b'"' + text.translate(_TO_STANDARD) + _ENDS[len(text) % 4])
 
 
 def json_decode(data: bytes) -> object:

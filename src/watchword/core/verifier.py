@@ -12,7 +12,8 @@ from watchword.core.algorithms import ALGORITHMS
 from watchword.core.algorithms import algorithm as algorithm_row
 from watchword.core.caller import Caller, Data
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, read_claims
-from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, decode_segment, split_token, strict_object, token_bytes
+from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, split_token, strict_object, token_bytes
+from watchword.core.encoding import decode_canonical
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
 
@@ -83,18 +84,16 @@ class Verifier:
     def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet) -> dict[str, Any]:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
         known = keys.recall(header)  # headers repeat: one that led to a good signature leads straight to its key
-        members = None if known else decode_json(header)
-        content, proof = decode_segment(payload), decode_segment(signature)
-        key, typ = known or self._read_header(members or {}, keys)
+        key, typ = known or self._read_header(decode_json(header), keys)
         if key.algorithm not in self._algorithms:
             raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
-        if not key.verify(proof, signed):
+        if not key.verify(decode_canonical(signature), signed):
             raise errors.BadSignature("the signature does not match")
         if known is None:
             keys.remember(header, key, typ)
         if typ != kind:
             raise errors.WrongType(f"typ is not {kind}")
-        return strict_object(content)
+        return strict_object(decode_canonical(payload))
 
     def _read_header(self, header: Mapping[str, Any], keys: KeySet) -> tuple[PublicKey, str]:
         """The key that a header names, and the kind of token, or an empty text."""
@@ -114,7 +113,7 @@ class Verifier:
         now = self._clock()
         if claims.iss != self.issuer:
             raise errors.WrongIssuer("iss is another issuer")
-        if self.audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
+        if claims.aud != self.audience and (isinstance(claims.aud, str) or self.audience not in claims.aud):
             raise errors.WrongAudience("aud does not name this audience")
         if claims.exp <= claims.iat:
             raise errors.InvalidClaim("exp is not after iat")
@@ -122,8 +121,8 @@ class Verifier:
             raise errors.LifetimeTooLong(f"lives longer than {self._max_lifetime:.0f} s")
         if claims.cnf is not UNSET:
             raise errors.TokenBound("cnf is present")
-        not_before = claims.iat if isinstance(claims.nbf, UnsetType) else max(claims.iat, claims.nbf)
-        if not_before > now + self._leeway:
+        latest = now + self._leeway
+        if claims.iat > latest or (not isinstance(claims.nbf, UnsetType) and claims.nbf > latest):
             raise errors.NotYetValid("iat or nbf lies in the future")
         if now >= claims.exp + self._leeway:
             raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")

@@ -1,6 +1,7 @@
 """The follower: what it makes of a real HTTP server's answers, proper and improper."""
 
 import base64
+import logging
 import os
 import socket
 import ssl
@@ -201,6 +202,20 @@ class TestFollowing:
         until(lambda: guard.status().fresh)
         guard.stop()
         assert authority.credentials[0] == "Basic " + base64.b64encode(b"orders:hush").decode()
+
+    def test_an_outage_is_one_line(self, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+        """Why the feed cannot be followed is a WARNING, once; that it can be again is INFO."""
+        caplog.set_level(logging.INFO, "watchword.guard")
+        authority.misbehave = lambda handler, _: handler.answer(b'{"code":"invalid_client"}', 401)
+        guard = Guard(authority.url, audience="orders")
+        guard.start()
+        until(lambda: authority.connections + len(authority.asked) >= 3)
+        authority.misbehave = None
+        until(lambda: guard.status().fresh)
+        until(lambda: len(caplog.records) == 2)
+        guard.stop()
+        assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+        assert "401 invalid_client" in caplog.messages[0]
 
 
 def lying(**members: Any) -> Callable[[Authority], None]:

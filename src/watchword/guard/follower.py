@@ -1,6 +1,7 @@
 """The follower: keeps a guard's knowledge current from the authority's feed, over HTTP, in one daemon thread."""
 
 import contextlib
+import logging
 import os
 import random
 import secrets
@@ -24,6 +25,7 @@ _ANSWER_TIME = 10.0  # seconds that an answer may take beyond the hold
 _PAUSES = (0.1, 5.0)  # seconds between attempts: the first after a failure, and the longest
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
 
+_log: Final = logging.getLogger("watchword.guard")
 _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
 
 
@@ -115,12 +117,16 @@ class Follower:
             return self._failed(str(why))
         except (TransportError, OSError, ValueError) as why:
             return self._failed(str(why))
-        self.last_error = None
+        if self.last_error is not None:
+            self.last_error = None
+            _log.info("the feed of %s is followed again", self._issuer)
         if not changed and self.clock() - asked < min(_PAUSES[0], self._hold):
             run.stopping.wait(_PAUSES[0])  # an authority that does not hold must not make us ask in a tight loop
         return True
 
     def _failed(self, why: str) -> bool:
+        if self.last_error is None:  # once for each outage: the attempts that follow say nothing new
+            _log.warning("the feed of %s cannot be followed: %s", self._issuer, why)
         self.last_error = why
         return False
 

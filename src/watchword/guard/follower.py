@@ -116,7 +116,7 @@ class Follower:
             self._cursor = None
             return self._failed(str(why))
         except (TransportError, OSError, ValueError) as why:
-            return self._failed(str(why))
+            return run.stopping.is_set() or self._failed(str(why))  # at the end the connection is cut from outside
         if self.last_error is not None:
             self.last_error = None
             _log.info("the feed of %s is followed again", self._issuer)

@@ -188,6 +188,9 @@ class TestMintAndVerify:
         assert answer(verifier.verify, token) == "wrong_token_type"
         access = issuer.mint(subject="u", audience="orders", client="c")
         assert answer(verifier.verify_data, access) == "wrong_token_type"
+        nobody = Verifier(ISSUER, "orders", [], clock=clock)
+        assert answer(nobody.verify_data, token) == "unknown_key"
+        assert nobody.verify_data(token, keys=verifier.keys).content == {"a": {"b": [1]}}
 
 
 class TestOrder:
@@ -583,6 +586,10 @@ class TestClaims:
             forge.payload |= change
             assert answer(verifier.verify_data, forge.token()) == code
             forge.payload = before
+        del forge.payload["jti"]
+        assert answer(verifier.verify_data, forge.token()) == "invalid_claim"
+        excusing = Verifier(ISSUER, "orders", verifier.keys, excused=["jti"], clock=clock)
+        assert answer(excusing.verify_data, forge.token()) == ""
 
 
 class TestWhateverComesIn:

@@ -228,6 +228,21 @@ class TestPages:
         assert {cutoff.number for cutoff in known.cutoffs} == {5, 11}
         assert {cutoff.number for cutoff in old.cutoffs} == {5}
 
+    def test_the_floor_forgets(self) -> None:
+        """A page with so many cutoffs that they are folded leaves those up to its floor behind, and no others."""
+        entries = [PageEntry(number, "session", f"s{number}", "session_ended") for number in range(11, 711)]
+        known = fold(fold(None, snapshot()), news(number=710, head=710, floor=5, entries=entries))
+        assert {cutoff.number for cutoff in known.cutoffs} == set(range(11, 711))
+        assert verdict(known, 10, session="s700") is not None
+        kept = fold(fold(None, snapshot()), news(number=710, head=710, floor=4, entries=entries))
+        assert {cutoff.number for cutoff in kept.cutoffs} == {5, *range(11, 711)}
+
+    def test_a_key_of_the_future_spoils_no_other(self) -> None:
+        """An algorithm that this guard does not know, listed first, takes none of the others with it."""
+        future = PageKey("k-1", "next", {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AA", "kid": "k-1"})
+        known = fold(None, snapshot(keys=[future, page_key(0), page_key(1, "next")]))
+        assert [key.kid for key in known.keys] == [KEYS[0].kid, KEYS[1].kid]
+
     def test_quiet(self) -> None:
         """An empty page moves the cursor and costs no copy."""
         old = fold(None, snapshot())

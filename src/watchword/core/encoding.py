@@ -98,7 +98,9 @@ def json_object(data: bytes) -> dict[str, object]:
         text = b""
     if text == data or text == msgspec.json.format(data, indent=-1):
         return value
-    return _object_by_the_long_way(data)
+    again = json_decode(data)
+    assert isinstance(again, dict)  # noqa: S101 - as it was above
+    return again
 
 
 def json_encode(value: object) -> bytes:
@@ -107,12 +109,6 @@ def json_encode(value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except RecursionError:
         raise ValueError("nested too deep for JSON") from None
-
-
-def _object_by_the_long_way(data: bytes) -> dict[str, object]:
-    value = json_decode(data)
-    assert isinstance(value, dict)  # noqa: S101 - the caller has seen one
-    return value
 
 
 def _check_depth(data: bytes) -> None:

@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["watchword", "json"]):
     from watchword import Caller, Data, Issuer, Key, KeySet, Position, Refused, Verifier
     from watchword.core.compact import read_unverified
-    from watchword.core.encoding import b64url_decode, b64url_encode, json_decode, json_encode
+    from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode, json_decode, json_encode, json_object
     from watchword.core.feed import Page
     from watchword.core.secret import SecretKeySet
     from watchword.guard.bearer import bearer_token
@@ -50,6 +50,21 @@ def standard(data: bytes) -> bytes:
     return decoded
 
 
+def object_by_both_ways(data: bytes) -> object:
+    """The short way to an object and the long one: the same answer, to the last type."""
+    try:
+        wanted = json_decode(data)
+    except NotStrict:
+        wanted = None
+    try:
+        value = json_object(data)
+    except NotStrict:
+        assert not isinstance(wanted, dict)
+        raise
+    assert repr(value) == repr(wanted)
+    return value
+
+
 TARGETS: list[tuple[Callable[[bytes], object], type | tuple[type, ...]]] = [
     (VERIFIER.verify, Caller),
     (VERIFIER.verify_data, Data),
@@ -63,11 +78,21 @@ TARGETS: list[tuple[Callable[[bytes], object], type | tuple[type, ...]]] = [
     (SecretKeySet.from_jwks, SecretKeySet),
     (Page.decode, Page),
     (lambda data: json_decode(json_encode(json_decode(data))), object),
+    (object_by_both_ways, dict),
     (standard, bytes),
     (lambda data: bearer_token([data]), str),
     (lambda data: Position.parse(data.decode("latin-1")), Position),
 ]
-SEEDS = [TOKEN, HEADER, PAYLOAD, json_encode(KeySet([KEY.public]).to_jwks()), b"Bearer " + TOKEN, b"e.1", b'"x":[1e5]']
+SEEDS = [
+    TOKEN,
+    HEADER,
+    PAYLOAD,
+    json_encode(KeySet([KEY.public]).to_jwks()),
+    b"Bearer " + TOKEN,
+    b"e.1",
+    b'"x":[1e5]',
+    b'{"a":1e5,"a":-0}',
+]
 
 
 def feed(data: bytes) -> None:

@@ -109,6 +109,15 @@ def test_with_url_the_published_keys_judge(
     assert run.code == 0, run.err
     assert "not checked" in run.err
     assert _verify(watchword, token, "--url", server.url, "--json").answer["revocations_checked"] is False
+    refused = _verify(watchword, token[:-6] + "AAAAAA", "--url", server.url, "--json")
+    assert refused.problem["code"] == "bad_signature"
+
+
+def test_a_command_that_was_told_another_issuer_is_refused(
+    mint: Mint, watchword: Watchword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would sign under a name that the running authority does not have."""
+    mint("--user", "ada")
     monkeypatch.setenv("WATCHWORD_ISSUER", "http://127.0.0.1:1")
-    problem = _verify(watchword, mint("--user", "ada"), "--url", server.url, "--json").problem
-    assert problem["code"] == "wrong_issuer"
+    run = watchword("token", "mint", "--user", "ada", "--audience", "orders", "--json")
+    assert (run.code, run.problem["code"]) == (2, "settings")

@@ -155,6 +155,16 @@ class TestCutoffs:
             )
             assert found == ([cutoff] if applies else [])
 
+    @given(st.lists(CUTOFFS), st.lists(st.lists(CUTOFFS), max_size=4), NUMBERS)
+    def test_nothing_is_later_than_the_latest(
+        self, first: list[Cutoff], pages: list[list[Cutoff]], floor: int
+    ) -> None:
+        """Whatever was added, no cutoff is of a higher number than that."""
+        cutoffs = Cutoffs(first)
+        for page in pages:
+            cutoffs = cutoffs.with_added(page, floor)
+        assert cutoffs.latest == max((cutoff.number for part in (first, *pages) for cutoff in part), default=0)
+
     def test_base_and_delta_both_apply(self) -> None:
         """The newer cutoff of one user does not hide what `judge` must see, whichever came first."""
         for first, second in ((3, 9), (9, 3)):

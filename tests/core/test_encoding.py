@@ -202,6 +202,32 @@ class TestJsonDecode:
             with pytest.raises(NotStrict, match="not a JSON object"):
                 json_object(text)
 
+    @given(
+        st.dictionaries(st.text(max_size=3), JSON, max_size=3),
+        st.booleans(),
+        st.sampled_from([None, 1]),
+        st.sampled_from(
+            [b"", b" ", b",", b'{"a":1,', b"-", b"0", b"1e5", b"1" * 30, b"1" * 5000, b"\\", b'"', b"\xff"]
+        ),
+        st.integers(0, 80),
+    )
+    @example({"a": 2**64}, False, None, b"", 0)
+    @example({"a": -0.0, "b": 1e22}, False, 1, b"", 0)
+    @example({"\ud83d\ude00": ["\x7f\u2028/"]}, True, None, b"", 0)
+    def test_one_answer_by_either_way(
+        self, value: dict[str, object], ascii_only: bool, indent: int | None, scar: bytes, place: int
+    ) -> None:
+        """`json_object` says what `json_decode` says of an object, to the last type, in every spelling."""
+        text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+        text = text[:place] + scar + text[place:]
+        answers = []
+        for read in (json_object, json_decode):
+            try:
+                answers.append(repr(read(text)))
+            except NotStrict:
+                answers.append("")
+        assert answers[0] == answers[1] or not answers[1].startswith("{")
+
 
 class TestJsonEncode:
     """Compact JSON, or an error."""

@@ -114,9 +114,12 @@ class Page:
         if block.language == PYTHON:
             self._in_python(note)
         else:
-            self._say(f"trap 'echo $LINENO >> {note}.failed' ERR; : > {note}.failed")
-            self._say(f"source {note}.sh > {note}.out 2>&1 < /dev/null")
-            self._say(f"echo $? $(wc -l < {note}.failed) > {note}.new; trap - ERR; mv {note}.new {note}.status")
+            # In one breath: a block that ends the shell would leave nobody to say the rest to.
+            self._say(
+                f"trap 'echo $LINENO >> {note}.failed' ERR; : > {note}.failed\n"
+                f"source {note}.sh > {note}.out 2>&1 < /dev/null\n"
+                f"echo $? $(wc -l < {note}.failed) > {note}.new; trap - ERR; mv {note}.new {note}.status"
+            )
         status = self._ended(note, block.place)
         self._printed = self._output(note)
         assert status == wanted, f"{block.place} ended with {status}:\n{self._printed}"

@@ -89,11 +89,14 @@ def judge(number: int, cutoffs: Iterable[Cutoff | None]) -> Cutoff | None:
 
     Give every cutoff that applies (None for "no such"); the answer is the cutoff that kills the token, or None.
     """
-    latest = max((cutoff for cutoff in cutoffs if cutoff is not None), key=lambda cutoff: cutoff.number, default=None)
+    latest: Cutoff | None = None
+    for cutoff in cutoffs:
+        if cutoff is not None and (latest is None or latest.number < cutoff.number):
+            latest = cutoff
     return latest if latest is not None and number < latest.number else None
 
 
-_Key = tuple[Scope, str]
+_Key = tuple[str, str]  # a scope's text, as hashing a member of an enum costs more than all the rest, and an id
 
 
 @final
@@ -104,12 +107,16 @@ class Cutoffs:
     two are folded into a new base every few hundred.
     """
 
-    __slots__ = ("_base", "_delta")
+    __slots__ = ("_base", "_delta", "latest")
+
+    latest: int
+    """No cutoff here is of a higher number: what was minted at it or later stands."""
 
     def __init__(self, cutoffs: Iterable[Cutoff] = ()) -> None:
         self._base: dict[_Key, Cutoff] = {}
         self._delta: dict[_Key, Cutoff] = {}
         _keep_latest(self._base, cutoffs)
+        self.latest = _highest(self._base.values())
 
     def with_added(self, cutoffs: Iterable[Cutoff], floor: int) -> "Cutoffs":
         """A new collection with these added; what the floor makes needless goes at the next fold."""
@@ -117,6 +124,7 @@ class Cutoffs:
         added._base = self._base
         added._delta = dict(self._delta)
         _keep_latest(added._delta, cutoffs)
+        added.latest = max(self.latest, _highest(added._delta.values()))
         if len(added._delta) <= _FOLD_LIMIT:
             return added
         folded = dict(added._base)
@@ -125,22 +133,14 @@ class Cutoffs:
         added._delta = {}
         return added
 
-    def applying(
-        self, *, client: str, roles: Iterable[str], subject: str, session: str, token: str
-    ) -> Iterator[Cutoff]:
+    def applying(self, *, client: str, roles: Iterable[str], subject: str, session: str, token: str) -> list[Cutoff]:
         """Every cutoff that concerns a token with these facts; an empty text stands for a fact that it lacks."""
-        for key in (
-            (Scope.EVERYONE, ""),
-            (Scope.CLIENT, client),
-            (Scope.USER, subject),
-            (Scope.SESSION, session),
-            (Scope.TOKEN, token),
-            *((Scope.ROLE, role) for role in roles),
-        ):
-            for part in (self._base, self._delta):
-                cutoff = part.get(key)
-                if cutoff is not None:
-                    yield cutoff
+        keys = [("everyone", ""), ("client", client), ("user", subject), ("session", session), ("token", token)]
+        keys += [("role", role) for role in roles]
+        found = [self._base[key] for key in keys if key in self._base]
+        if self._delta:
+            found += [self._delta[key] for key in keys if key in self._delta]
+        return found
 
     def __iter__(self) -> Iterator[Cutoff]:
         latest = dict(self._base)
@@ -151,9 +151,13 @@ class Cutoffs:
         return len(self._base.keys() | self._delta.keys())
 
 
+def _highest(cutoffs: Iterable[Cutoff]) -> int:
+    return max((cutoff.number for cutoff in cutoffs), default=0)
+
+
 def _keep_latest(target: dict[_Key, Cutoff], cutoffs: Iterable[Cutoff]) -> None:
     for cutoff in cutoffs:
-        key = (cutoff.scope, cutoff.id)
+        key = (cutoff.scope.value, cutoff.id)
         known = target.get(key)
         if known is None or known.number < cutoff.number:
             target[key] = cutoff

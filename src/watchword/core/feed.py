@@ -113,6 +113,8 @@ class Knowledge:
             return errors.FormerEpoch("minted in another epoch")
         if position.number < self.floor:
             return errors.BelowFloor(f"minted at {position.number}, the floor is {self.floor}")
+        if position.number >= self.cutoffs.latest:
+            return None
         applying = self.cutoffs.applying(client=client, roles=roles, subject=subject, session=session, token=token)
         cutoff = judge(position.number, applying)
         return None if cutoff is None else cutoff.refusal()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,24 +13,22 @@ from watchword.authority.database import Database
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.reader import LogReader
 
-Reads = list[asyncio.Event]
 
+class Gated(Database):
+    """Each read of this database waits for its gate, in the order of their beginning."""
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """Each read of the database waits for its event, in the order of their beginning."""
-    gates: Reads = []
-    reading = Database.reading
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gates: list[asyncio.Event] = []
 
     @asynccontextmanager
-    async def gated(self: Database) -> AsyncIterator[AsyncConnection]:
-        gates.append(asyncio.Event())
-        await gates[-1].wait()
-        async with reading(self) as connection:
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Wait, then read."""
+        gate = asyncio.Event()
+        self.gates.append(gate)
+        await gate.wait()
+        async with super().reading() as connection:
             yield connection
-
-    monkeypatch.setattr(Database, "reading", gated)
-    return gates
 
 
 async def _settle() -> None:
@@ -38,38 +37,46 @@ async def _settle() -> None:
 
 
 @pytest.fixture
-async def reader(authority: Authority) -> LogReader:
+async def gated(authority: Authority) -> AsyncIterator[Gated]:
+    """A database of its own on the authority's file, so that nobody else waits at its gates."""
+    database = Gated(authority.settings.database_path)
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture
+def reader(authority: Authority, gated: Gated) -> LogReader:
     """A reader of its own, which nobody else uses."""
-    return LogReader(authority.database, authority.settings.issuer, b"k" * 32)
+    return LogReader(gated, authority.settings.issuer, b"k" * 32)
 
 
-async def test_all_who_ask_before_a_read_begins_share_it(reader: LogReader, reads: Reads) -> None:
+async def test_all_who_ask_before_a_read_begins_share_it(reader: LogReader, gated: Gated) -> None:
     """A hundred followers cost one read and one encoding."""
     asked = [asyncio.create_task(reader.read(None)) for _ in range(100)]
     await _settle()
-    assert len(reads) == 1
-    reads[0].set()
+    assert len(gated.gates) == 1
+    gated.gates[0].set()
     assert len({id(read) for read in await asyncio.gather(*asked)}) == 1
 
 
-async def test_who_asks_after_a_read_began_gets_a_later_one(reader: LogReader, reads: Reads) -> None:
+async def test_who_asks_after_a_read_began_gets_a_later_one(reader: LogReader, gated: Gated) -> None:
     """A page whose read began before the request would look fresher than it is."""
     first = asyncio.create_task(reader.read(None))
     await _settle()
     second = asyncio.create_task(reader.read(None))
     await _settle()
-    assert len(reads) == 2
-    for gate in reads:
+    assert len(gated.gates) == 2
+    for gate in gated.gates:
         gate.set()
     assert (await first) is not (await second)
 
 
-async def test_one_who_leaves_takes_nothing_from_the_others(reader: LogReader, reads: Reads) -> None:
+async def test_one_who_leaves_takes_nothing_from_the_others(reader: LogReader, gated: Gated) -> None:
     """A follower that hangs up does not cancel the read that it shared."""
     leaving, staying = asyncio.create_task(reader.read(None)), asyncio.create_task(reader.read(None))
     await _settle()
     leaving.cancel()
-    reads[0].set()
+    gated.gates[0].set()
     assert (await staying).page.after is None
 
 

@@ -221,6 +221,11 @@ class TestCaller:
         assert len(caller.fingerprint) == 16
         assert caller.fingerprint not in token
 
+    def test_bytes_and_text_are_one_token(self, keys: Mapping[str, Key], token: str) -> None:
+        """A caller is the same, by whichever form the token came."""
+        verifier = Verifier("https://auth.example", "orders", keys["ES256"].public, clock=lambda: 1000)
+        assert verifier.verify(token.encode()).fingerprint == fingerprint(token)
+
     @pytest.mark.parametrize(
         ("granted", "asked", "answer"),
         [

@@ -19,6 +19,13 @@ SHOP = Policy(
 )
 
 
+def test_rows() -> None:
+    """A policy gives its rows back as they were written, for whoever builds on it."""
+    assert Policy(*SHOP.rows).rows == SHOP.rows
+    assert SHOP.rows[0] == ("GET", "/health", anyone)
+    assert repr(Policy(*SHOP.rows[:2])) == "Policy(('GET', '/health', anyone), ('GET', '/orders/{id}', signed in))"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "rule"),
     [

@@ -156,9 +156,7 @@ class TestCutoffs:
             assert found == ([cutoff] if applies else [])
 
     @given(st.lists(CUTOFFS), st.lists(st.lists(CUTOFFS), max_size=4), NUMBERS)
-    def test_nothing_is_later_than_the_latest(
-        self, first: list[Cutoff], pages: list[list[Cutoff]], floor: int
-    ) -> None:
+    def test_nothing_is_later_than_the_latest(self, first: list[Cutoff], pages: list[list[Cutoff]], floor: int) -> None:
         """Whatever was added, no cutoff is of a higher number than that."""
         cutoffs = Cutoffs(first)
         for page in pages:

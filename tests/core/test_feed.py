@@ -67,9 +67,10 @@ def verdict(known: Knowledge, number: int, epoch: str = "e", **facts: Any) -> er
 
 def test_no_cutoff_concerns_what_was_minted_after_all_of_them() -> None:
     """At the latest cutoff's own number and beyond, a token stands whoever's it is; before it, facts decide."""
-    known = fold(None, empty(number=10, after=None, entries=[entry(9, "user", "ada")], keys=[]))
-    assert isinstance(verdict(known, 8, subject="ada"), errors.CutOff)
-    assert [verdict(known, number, subject="ada") for number in (9, 10, 11)] == [None, None, None]
+    known = fold(None, snapshot())
+    assert isinstance(verdict(known, 4, subject="a"), errors.UserDisabled)
+    assert verdict(known, 4, subject="b") is None
+    assert [verdict(known, number, subject="a") for number in (5, 6, 11)] == [None, None, None]
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ class Cutoffs:
 
     def with_added(self, cutoffs: Iterable[Cutoff], floor: int) -> "Cutoffs":
         """A new collection with these added; what the floor makes needless goes at the next fold."""
-        added = Cutoffs()
+        new, added = list(cutoffs), Cutoffs()
         added._base = self._base
         added._delta = dict(self._delta)
-        _keep_latest(added._delta, cutoffs)
-        added.latest = max(self.latest, _highest(added._delta.values()))
+        _keep_latest(added._delta, new)
+        added.latest = max(self.latest, _highest(new))
         if len(added._delta) <= _FOLD_LIMIT:
             return added
         folded = dict(added._base)

@@ -92,10 +92,7 @@ def json_object(data: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise NotStrict("not a JSON object")
     _check_depth(data)
-    try:
-        text = _encode_json(value)
-    except OverflowError:  # an integer of more than 64 bits
-        text = b""
+    text = _encode_json(value)
     if text == data or text == msgspec.json.format(data, indent=-1):
         return value
     again = json_decode(data)

@@ -5,6 +5,7 @@ from watchword.core.cutoffs import Position
 from watchword.core.issuer import Issuer
 from watchword.core.keys import Key, PublicKey
 from watchword.core.keyset import KeySet
+from watchword.core.secret import SecretKey, SecretKeySet
 from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.guard import Guard
@@ -23,6 +24,8 @@ __all__ = [
     "PublicKey",
     "Refused",
     "Rule",
+    "SecretKey",
+    "SecretKeySet",
     "Verifier",
     "anyone",
     "owner",

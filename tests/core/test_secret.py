@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,10 +18,11 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchword import Key, KeySet, PublicKey
+from watchword import Key, KeySet, PublicKey, Refused, Verifier
 from watchword.core.algorithms import ALGORITHMS
 from watchword.core.encoding import b64url_encode
 from watchword.core.secret import SECRET_ALGORITHMS, SecretKey, SecretKeySet
+from watchword.core.verifier import Keys
 from watchword.errors import UnknownKey
 
 SIZES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -196,3 +198,60 @@ class TestSecretKeySet:
         """A set without a member, or what is no JWK Set, is refused."""
         with pytest.raises(ValueError, match=r"no secret|JWK Set|JSON"):
             SecretKeySet.from_jwks(document)
+
+
+class TestInAVerifier:
+    """Tokens of a foreign issuer that shares a secret with us."""
+
+    @staticmethod
+    def token(algorithm: str = "HS256", secret: bytes = SECRET, **header: object) -> str:
+        """A good token of that issuer."""
+        head = {"alg": algorithm, "kid": "shared", "typ": "at+jwt"} | header
+        claims = {"iss": "https://else.example", "sub": "u", "aud": "orders", "iat": 1000, "exp": 1300}
+        signed = ".".join(b64url_encode(json.dumps(part).encode()) for part in (head, claims))
+        return f"{signed}.{b64url_encode(hmac.digest(secret, signed.encode(), f'sha{algorithm[2:]}'))}"
+
+    @staticmethod
+    def verifier(keys: Keys, **settings: Any) -> Verifier:
+        """What that issuer's tokens are held against."""
+        excused = ["client_id", "jti"]
+        return Verifier("https://else.example", "orders", keys, excused=excused, clock=lambda: 1100, **settings)
+
+    @pytest.mark.parametrize("algorithm", SECRET_ALGORITHMS)
+    def test_a_token_under_the_secret_stands(self, algorithm: str) -> None:
+        """Twice, with the secret alone or in a set."""
+        secret = SecretKey(SECRET, algorithm, "shared")
+        for keys in (secret, SecretKeySet([secret])):
+            verifier = self.verifier(keys)
+            assert verifier.verify(self.token(algorithm)).subject == "u"
+            assert verifier.verify(self.token(algorithm)).subject == "u"
+
+    @pytest.mark.parametrize(
+        ("token", "code"),
+        [
+            ({"secret": SECRET[::-1]}, "bad_signature"),
+            ({"kid": "another"}, "unknown_key"),
+            ({"algorithm": "HS512"}, "algorithm_not_allowed"),
+            ({"alg": "none"}, "algorithm_not_allowed"),
+            ({"alg": "RS256"}, "algorithm_not_allowed"),
+            ({"typ": "JWT"}, "wrong_token_type"),
+        ],
+    )
+    def test_others_do_not(self, token: dict[str, Any], code: str) -> None:
+        """Another secret, name, algorithm or kind."""
+        with pytest.raises(Refused) as refusal:
+            self.verifier(SecretKey(SECRET, "HS256", "shared")).verify(self.token(**token))
+        assert refusal.value.code == code
+
+    def test_keys_and_secrets_never_meet(self, keys: Mapping[str, Key]) -> None:
+        """No verifier allows both kinds, and one of public keys knows no MAC under any name."""
+        secret, public = SecretKey(SECRET, "HS256", "shared"), keys["RS256"].public
+        for one, names in ((secret, ["RS256"]), (secret, ["HS256", "RS256"]), (public, ["HS256"]), (secret, [])):
+            with pytest.raises(ValueError, match="algorithms"):
+                self.verifier(one, algorithms=names)
+        with pytest.raises(TypeError, match="public keys"):
+            self.verifier([public, secret])  # type: ignore[list-item]
+        forged = self.token(secret=public.to_pem().encode(), kid=public.kid)
+        with pytest.raises(Refused) as refusal:
+            self.verifier(public).verify(forged)
+        assert refusal.value.code == "algorithm_not_allowed"

@@ -18,11 +18,13 @@ class KeySet:
     __slots__ = ("_headers", "_keys", "withdrawn")
 
     def __init__(self, keys: Iterable[PublicKey] = (), *, withdrawn: Iterable[str] = ()) -> None:
-        """``ValueError`` if two keys share a ``kid``, or one was withdrawn."""
+        """``ValueError`` if two keys share a ``kid``, or one was withdrawn; ``TypeError`` for what is no public key."""
         self._keys: dict[str, PublicKey] = {}
         self.withdrawn = frozenset(withdrawn)
         self._headers: dict[bytes, tuple[PublicKey, str]] = {}
         for key in keys:
+            if type(key) is not PublicKey:
+                raise TypeError("a KeySet holds public keys and nothing else")
             if key.kid in self._keys or key.kid in self.withdrawn:
                 raise ValueError("two keys of one kid, or a key that was withdrawn")
             self._keys[key.kid] = key

@@ -9,15 +9,16 @@ from msgspec import UNSET, UnsetType
 
 from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
-from watchword.core.algorithms import algorithm as algorithm_row
 from watchword.core.caller import Caller, Data
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, read_claims
 from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, split_token, strict_object, token_bytes
 from watchword.core.encoding import decode_canonical
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
+from watchword.core.secret import SECRET_ALGORITHMS, SecretKey, SecretKeySet
 
 MAX_LEEWAY: Final = timedelta(seconds=60)
+Keys = KeySet | PublicKey | Iterable[PublicKey] | SecretKey | SecretKeySet
 _EXCUSABLE: Final = frozenset({"client_id", "jti"})
 
 
@@ -25,19 +26,19 @@ _EXCUSABLE: Final = frozenset({"client_id", "jti"})
 class Verifier:
     """Verifies tokens of one issuer for one audience, in time that grows with the token's length only.
 
-    ``issuer`` and ``audience`` have no default, as a token for somebody else is no token. ``leeway`` is for clocks and
-    at most a minute; ``max_lifetime`` bounds ``exp - iat``. ``algorithms`` narrows what is allowed and cannot be
-    empty. ``excused`` names claims (``client_id``, ``jti``) that a foreign issuer may leave out. ``clock`` gives
-    seconds since 1970.
+    ``issuer`` and ``audience`` have no default, as a token for somebody else is no token. ``keys`` are public keys, or
+    secrets that are shared with a foreign issuer, never both. ``leeway`` is for clocks and at most a minute;
+    ``max_lifetime`` bounds ``exp - iat``. ``algorithms`` narrows what is allowed and cannot be empty. ``excused`` names
+    claims (``client_id``, ``jti``) that a foreign issuer may leave out. ``clock`` gives seconds since 1970.
     """
 
     def __init__(
         self,
         issuer: str,
         audience: str,
-        keys: KeySet | PublicKey | Iterable[PublicKey],
+        keys: Keys,
         *,
-        algorithms: Collection[str] = tuple(ALGORITHMS),
+        algorithms: Collection[str] | None = None,
         leeway: timedelta = timedelta(seconds=2),
         max_lifetime: timedelta = timedelta(hours=1),
         max_bytes: int = MAX_TOKEN_BYTES,
@@ -46,8 +47,6 @@ class Verifier:
     ) -> None:
         if not issuer or not audience:
             raise ValueError("issuer and audience are needed, each a text that is not empty")
-        if isinstance(algorithms, str) or not algorithms:
-            raise ValueError("algorithms is a list that is not empty")
         if not timedelta() <= leeway <= MAX_LEEWAY:
             raise ValueError(f"leeway is from 0 to {MAX_LEEWAY.seconds} seconds")
         if max_lifetime <= timedelta():
@@ -57,14 +56,14 @@ class Verifier:
         self.issuer = issuer
         self.audience = audience
         self.keys = _key_set(keys)
-        self._algorithms = frozenset(algorithm_row(name).name for name in algorithms)
+        self._algorithms = _allowed(self.keys, algorithms)
         self._leeway = leeway.total_seconds()
         self._max_lifetime = max_lifetime.total_seconds()
         self._max_bytes = max_bytes
         self._excused = frozenset(excused)
         self._clock = clock
 
-    def verify(self, token: str | bytes, *, keys: KeySet | None = None) -> Caller:
+    def verify(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Caller:
         """Verify an access token and give its caller; raise `Refused` for anything else, and nothing but that.
 
         ``keys`` stands in for the verifier's own for this one token.
@@ -74,28 +73,30 @@ class Verifier:
         self._check(claims)
         return Caller._verified(claims, payload, token if isinstance(token, str) else token.decode())
 
-    def verify_data(self, token: str | bytes, *, keys: KeySet | None = None) -> Data:
+    def verify_data(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
         payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
         claims = read_claims(payload, DataClaims, self._excused)
         self._check(claims)
         return Data._verified(claims)
 
-    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet) -> dict[str, Any]:
+    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> dict[str, Any]:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
-        known = keys.recall(header)  # headers repeat: one that led to a good signature leads straight to its key
+        known = (
+            keys.recall(header) if isinstance(keys, KeySet) else None
+        )  # headers repeat: one that led to a good signature leads straight to its key
         key, typ = known or self._read_header(decode_json(header), keys)
         if key.algorithm not in self._algorithms:
             raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
         if not key.verify(decode_canonical(signature), signed):
             raise errors.BadSignature("the signature does not match")
-        if known is None:
+        if known is None and isinstance(keys, KeySet) and isinstance(key, PublicKey):
             keys.remember(header, key, typ)
         if typ != kind:
             raise errors.WrongType(f"typ is not {kind}")
         return strict_object(decode_canonical(payload))
 
-    def _read_header(self, header: Mapping[str, Any], keys: KeySet) -> tuple[PublicKey, str]:
+    def _read_header(self, header: Mapping[str, Any], keys: KeySet | SecretKeySet) -> tuple[PublicKey | SecretKey, str]:
         """The key that a header names, and the kind of token, or an empty text."""
         name, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
         if "crit" in header or "b64" in header:
@@ -128,7 +129,19 @@ class Verifier:
             raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")
 
 
-def _key_set(keys: KeySet | PublicKey | Iterable[PublicKey]) -> KeySet:
-    if isinstance(keys, KeySet):
+def _key_set(keys: Keys) -> KeySet | SecretKeySet:
+    if isinstance(keys, KeySet | SecretKeySet):
         return keys
+    if isinstance(keys, SecretKey):
+        return SecretKeySet([keys])
     return KeySet([keys] if isinstance(keys, PublicKey) else keys)
+
+
+def _allowed(keys: KeySet | SecretKeySet, names: Collection[str] | None) -> frozenset[str]:
+    """The algorithms that are allowed: of the kind of the keys, and never of both kinds."""
+    known = SECRET_ALGORITHMS if isinstance(keys, SecretKeySet) else ALGORITHMS
+    if names is None:
+        return frozenset(known)
+    if isinstance(names, str) or not names or not known.keys() >= set(names):
+        raise ValueError(f"algorithms is a list that is not empty, of {', '.join(known)}")
+    return frozenset(names)

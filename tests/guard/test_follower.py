@@ -26,7 +26,7 @@ from watchword.guard import follower as module
 from watchword.guard.follower import Follower
 from watchword.transport import Address, Credentials
 
-LONG = 10.0  # seconds after which a test gives up
+LONG = 30.0  # seconds after which a test gives up
 
 
 def until(condition: Callable[[], bool]) -> None:

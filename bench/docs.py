@@ -21,16 +21,15 @@ def write(environment: Mapping[str, str], sections: Mapping[str, Section]) -> No
     """All that has been measured, by this run or one before it."""
     measured = [sections[key] for key in _ORDER if key in sections]
     goals = [
-        Row(f"{section.title}: {row.what}", row.figure, row.unit, row.goal)
+        Section(section.key, section.title, rows)
         for section in measured
-        for row in section.rows
-        if row.goal is not None
+        if (rows := [row for row in section.rows if row.goal is not None])
     ]
-    tables = "\n".join(f"### {section.title}\n\n{as_markdown(section.rows, first='What')}" for section in measured)
+    tables = "\n".join(f"### {section.title}\n\n{as_markdown(section)}" for section in measured)
     versions = "\n".join(f"| {name} | {value} |" for name, value in environment.items())
     text = _PAGE.read_text("utf-8")
     for mark, content in (
-        ("goals", as_markdown(goals, first="What")),
+        ("goals", as_markdown(*goals, titled=True)),
         ("tables", tables),
         ("versions", f"| What | Version |\n|---|---|\n{versions}\n"),
     ):
@@ -47,7 +46,7 @@ def _replaced(text: str, begin: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-_LEFT: Final = 270
+_LEFT: Final = 290
 _BAR: Final = 18
 _STEP: Final = 26
 _WIDTH: Final = 760

@@ -1,6 +1,5 @@
 """What was measured, as rows: printed, kept as JSON and written into the documentation."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
 
@@ -76,16 +75,21 @@ def as_text(section: Section) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def as_markdown(rows: Iterable[Row], *, first: str) -> str:
-    """Rows as a table of the documentation."""
-    lines = [f"| {first} | Median | Quartiles | Goal | |", "|---|---:|---:|---|---|"]
-    for row in rows:
-        verdict = "" if row.goal is None else "reached" if row.met else "**not reached**"
-        lines.append(f"| {row.what} | {row.value} | {row.spread} | {row.wanted} | {verdict} |")
+def as_markdown(*sections: Section, titled: bool = False) -> str:
+    """Sections as one table of the documentation, with a row for the title of each if wished."""
+    lines = ["| What | Median | Quartiles | Goal | |", "|---|---:|---:|---|---|"]
+    for section in sections:
+        if titled:
+            lines.append(f"| **{section.title}** | | | | |")
+        for row in section.rows:
+            verdict = "" if row.goal is None else "reached" if row.met else "**not reached**"
+            lines.append(f"| {row.what} | {row.value} | {row.spread} | {row.wanted} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
 def _number(value: float) -> str:
+    if value == 0:
+        return "0"
     if abs(value) >= 100:
         return f"{value:.0f}"
     if abs(value) >= 10:

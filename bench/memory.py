@@ -32,17 +32,20 @@ def measure() -> list[Section]:
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    hits = _hits(guard.verify, [text.decode() for text in texts])
+    hits = _each(guard.verify, texts)
+    kept = hits < _each(world.guard(signer).verify, texts[:1000]) / 4  # or there is no cache to speak of
+    goal = 600 if kept else None
     rows = [
-        Row("bytes held for each of 100,000 tokens", Figure.exactly((held - before) / _COUNT), "bytes", 600),
+        Row("bytes held for each of 100,000 tokens", Figure.exactly((held - before) / _COUNT), "bytes", goal),
         Row("length of such a token", Figure.exactly(len(texts[0])), "bytes"),
         Row("seeing each of the 100,000 again", Figure.exactly(hits), "µs"),
     ]
     return [Section("memory", "Memory of the cache", rows)]
 
 
-def _hits(verify: Callable[[str], object], tokens: Sequence[str]) -> float:
+def _each(verify: Callable[[str], object], texts: Sequence[bytes]) -> float:
     """Microseconds for each, in one pass."""
+    tokens = [text.decode() for text in texts]
     begun = time.thread_time_ns()
     for token in tokens:
         verify(token)

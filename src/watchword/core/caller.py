@@ -1,13 +1,16 @@
 """Who the caller is: values that exist only because a token was verified."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, final
+from typing import Any, Final, NoReturn, Protocol, Self, final
 
-from msgspec import UNSET, UnsetType
+import msgspec
+from msgspec import UnsetType
 
-from watchword.core.claims import AccessClaims, DataClaims
+from watchword.core.claims import AccessClaims, Claims, DataClaims
+from watchword.core.compact import read_unverified
 from watchword.core.cutoffs import Position
 from watchword.errors import Refused
 
@@ -19,122 +22,206 @@ class Requirement(Protocol):
         """None if the caller satisfies the rule, or the refusal that names what is missing."""
 
 
-@final
-class Caller:
-    """Who made this request. A value that exists only because a token was verified: it has no public constructor.
+class Showing(Protocol):
+    """A verified token as somebody showed it: its text, and who is told of the rules that are held against it."""
 
-    ``roles`` and ``permissions`` are those that the guard's own tables grant: inherited roles included, permissions
-    possibly ending in ``*``. ``claims`` is the token's whole payload, read-only.
+    @property
+    def token(self) -> str:
+        """The token's text."""
+
+    def decided(self, rule: Requirement, refusal: Refused | None) -> None:
+        """A handler held this rule against the caller: it is satisfied (None), or this refusal is raised."""
+
+
+@final
+class Text:
+    """A token that was verified by itself: nobody is told of anything."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def decided(self, rule: Requirement, refusal: Refused | None) -> None:
+        """Nobody is told."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What a token's roles and scope come to. There are few of these, so that tokens alike share one.
+
+    ``named`` are the roles of the token itself; ``roles`` and ``permissions`` what a guard's tables make of them.
     """
 
-    __slots__ = ("_claims", "_note", "_token", "claims", "permissions", "roles")
-
+    named: frozenset[str]
     roles: frozenset[str]
     permissions: frozenset[str]
-    claims: Mapping[str, Any]
-    _claims: AccessClaims
-    _token: str
-    _note: "Note | None"
+    scopes: frozenset[str]
+
+    @classmethod
+    def plain(cls, claims: AccessClaims) -> Self:
+        """The token's own roles and scopes, where no tables are."""
+        roles = frozenset(claims.roles)
+        return cls(roles, roles, frozenset(), claims.scopes)
+
+
+_NOTHING: Final = Grant(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a verified token all the time: as little as can be, as guards keep many.
+
+    ``begins`` is the later of ``iat`` and ``nbf``.
+    """
+
+    subject: str
+    client: str | None
+    session: str | None
+    token_id: str | None
+    issuer: str
+    issued_at: float
+    begins: float
+    expires_at: float
+    position: Position | None
+    grant: Grant
+
+    @classmethod
+    def of(cls, claims: Claims, grant: Grant, issuer: str) -> Self:
+        """The facts in checked claims; ``issuer`` is one text for all tokens."""
+        begins, client, session, token_id = claims.iat, claims.client_id, claims.sid, claims.jti
+        if not isinstance(claims.nbf, UnsetType) and claims.nbf > begins:
+            begins = claims.nbf
+        return cls(
+            claims.sub,
+            None if isinstance(client, UnsetType) else sys.intern(client),
+            None if isinstance(session, UnsetType) else session,
+            None if isinstance(token_id, UnsetType) else token_id,
+            issuer,
+            claims.iat,
+            begins,
+            claims.exp,
+            claims.position,
+            grant,
+        )
+
+
+class _Verified:
+    """What callers and data have in common."""
+
+    __slots__ = ("_facts",)
+
+    _facts: Facts
 
     def __init__(self) -> None:
-        raise TypeError("a Caller comes from Verifier.verify or from a Guard, never from a constructor")
+        raise TypeError(f"a {type(self).__name__} comes from a Verifier or a Guard, never from a constructor")
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError("a Caller does not change")
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} does not change")
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError("a Caller does not change")
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} does not change")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} belongs to one process: pass the token on, to be verified there")
+
+    @property
+    def issuer(self) -> str:
+        """``iss``."""
+        return self._facts.issuer
+
+    @property
+    def token_id(self) -> str | None:
+        """``jti``."""
+        return self._facts.token_id
+
+    @property
+    def issued_at(self) -> float:
+        """``iat``, in seconds since 1970."""
+        return self._facts.issued_at
+
+    @property
+    def expires_at(self) -> float:
+        """``exp``, in seconds since 1970."""
+        return self._facts.expires_at
+
+    @property
+    def position(self) -> Position | None:
+        """Where in the authority's log the token was minted."""
+        return self._facts.position
+
+
+@final
+class Caller(_Verified):
+    """Who made this request. A value that exists only because a token was verified: it has no public constructor."""
+
+    __slots__ = ("_payload", "_shown")
+
+    _shown: Showing
+    _payload: Mapping[str, Any]
 
     @classmethod
-    def _verified(cls, claims: AccessClaims, payload: dict[str, Any], token: str) -> "Caller":
-        return cls._made(claims, MappingProxyType(payload), token, frozenset(claims.roles), frozenset(), None)
-
-    def _granted(self, roles: Iterable[str], permissions: Iterable[str], note: "Note | None") -> "Caller":
-        """The same caller under a guard's tables; ``note`` is told of each `require`."""
-        return self._made(self._claims, self.claims, self._token, frozenset(roles), frozenset(permissions), note)
-
-    @classmethod
-    def _made(
-        cls,
-        claims: AccessClaims,
-        payload: Mapping[str, Any],
-        token: str,
-        roles: frozenset[str],
-        permissions: frozenset[str],
-        note: "Note | None",
-    ) -> "Caller":
-        caller = object.__new__(cls)
-        put = object.__setattr__
-        put(caller, "_claims", claims)
-        put(caller, "claims", payload)
-        put(caller, "_token", token)
-        put(caller, "roles", roles)
-        put(caller, "permissions", permissions)
-        put(caller, "_note", note)
+    def _of(cls, facts: Facts, shown: Showing) -> "Caller":
+        caller = _new(cls)
+        _put_facts(caller, facts)
+        _put_shown(caller, shown)
         return caller
 
     @property
     def subject(self) -> str:
         """``sub``: the user's id, or the client's own where it acts for itself."""
-        return self._claims.sub
-
-    @property
-    def issuer(self) -> str:
-        """``iss``."""
-        return self._claims.iss
+        return self._facts.subject
 
     @property
     def client(self) -> str | None:
         """``client_id``: the application that the token was issued to."""
-        return _or_none(self._claims.client_id)
+        return self._facts.client
 
     @property
     def session(self) -> str | None:
         """``sid``: the sign-in on one device; None where no user signed in."""
-        return _or_none(self._claims.sid)
+        return self._facts.session
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """``roles``, and those that the guard's table says they include."""
+        return self._facts.grant.roles
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """What the guard's table grants to the roles; a permission may end in ``*``."""
+        return self._facts.grant.permissions
 
     @property
     def scopes(self) -> frozenset[str]:
         """``scope``, split: what the client was allowed."""
-        return frozenset((_or_none(self._claims.scope) or "").split(" ")) - {""}
+        return self._facts.grant.scopes
 
     @property
-    def token_id(self) -> str | None:
-        """``jti``."""
-        return _or_none(self._claims.jti)
-
-    @property
-    def issued_at(self) -> float:
-        """``iat``, in seconds since 1970."""
-        return self._claims.iat
-
-    @property
-    def expires_at(self) -> float:
-        """``exp``, in seconds since 1970."""
-        return self._claims.exp
-
-    @property
-    def position(self) -> Position | None:
-        """Where in the authority's log the token was minted."""
-        return self._claims.position
+    def claims(self) -> Mapping[str, Any]:
+        """The token's whole payload, read again at the first use: a copy that nobody else has."""
+        try:
+            return self._payload
+        except AttributeError:
+            payload = MappingProxyType(read_unverified(self._shown.token)[1])  # which was verified before
+            _put_payload(self, payload)
+            return payload
 
     @property
     def fingerprint(self) -> str:
         """The first 16 hex digits of the token's SHA-256: names it in logs without being it."""
-        return fingerprint(self._token)
+        return fingerprint(self._shown.token)
 
     def may(self, permission: str) -> bool:
         """Whether a permission is granted, by its own name or by one that ends in ``*``."""
-        if permission in self.permissions or "*" in self.permissions:
+        granted = self._facts.grant.permissions
+        if permission in granted or "*" in granted:
             return True
         parts = permission.split(":")
-        return any(":".join((*parts[:end], "*")) in self.permissions for end in range(1, len(parts)))
+        return any(":".join((*parts[:end], "*")) in granted for end in range(1, len(parts)))
 
     def require(self, rule: Requirement) -> None:
         """Hold a rule about an object against this caller, where the object is known; raise what it refuses with."""
         refusal = rule.refusal(self)
-        if self._note is not None:
-            self._note(self, rule, refusal)
+        self._shown.decided(rule, refusal)
         if refusal is not None:
             raise refusal
 
@@ -142,61 +229,46 @@ class Caller:
         return f"Caller(subject={self.subject!r}, client={self.client!r}, roles={sorted(self.roles)})"
 
 
-Note = Callable[[Caller, Requirement, Refused | None], None]
-
-
 @final
-class Data:
-    """What another client sent through the authority: a verified data token. It has no public constructor."""
+class Data(_Verified):
+    """What another client sent through the authority: a verified data token. It has no public constructor.
 
-    __slots__ = ("_claims", "content")
+    Keep ``token_id`` until ``expires_at`` where the same data must not be taken twice.
+    """
 
-    content: Mapping[str, Any]
-    _claims: DataClaims
+    __slots__ = ("_content",)
 
-    def __init__(self) -> None:
-        raise TypeError("Data comes from Verifier.verify_data or Guard.data, never from a constructor")
+    _content: Mapping[str, Any]
 
     @classmethod
-    def _verified(cls, claims: DataClaims) -> "Data":
-        data = object.__new__(cls)
-        data._claims = claims
-        data.content = MappingProxyType(claims.data)
+    def _of(cls, claims: DataClaims, issuer: str) -> "Data":
+        data = _new(cls)
+        _put_facts(data, Facts.of(claims, _NOTHING, issuer))
+        _put_content(data, MappingProxyType(claims.data))
         return data
 
     @property
     def client(self) -> str:
         """``sub``: the client whose data this is."""
-        return self._claims.sub
+        return self._facts.subject
 
     @property
-    def token_id(self) -> str | None:
-        """``jti``: keep it until ``expires_at`` where the same data must not be taken twice."""
-        return _or_none(self._claims.jti)
-
-    @property
-    def issued_at(self) -> float:
-        """``iat``, in seconds since 1970."""
-        return self._claims.iat
-
-    @property
-    def expires_at(self) -> float:
-        """``exp``, in seconds since 1970."""
-        return self._claims.exp
-
-    @property
-    def position(self) -> Position | None:
-        """Where in the authority's log the token was minted."""
-        return self._claims.position
+    def content(self) -> Mapping[str, Any]:
+        """The data itself."""
+        return self._content
 
     def __repr__(self) -> str:
         return f"Data(client={self.client!r}, members={sorted(self.content)})"
 
 
+# The only ways to set what cannot be set: a descriptor's own method is twice as fast as object.__setattr__.
+_new = object.__new__
+_put_facts = _Verified.__dict__["_facts"].__set__
+_put_shown = Caller.__dict__["_shown"].__set__
+_put_payload = Caller.__dict__["_payload"].__set__
+_put_content = Data.__dict__["_content"].__set__
+
+
 def fingerprint(token: str) -> str:
     """The first 16 hex digits of a token's SHA-256."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()[:16]
-
-
-def _or_none(value: str | UnsetType) -> str | None:
-    return None if value is UNSET else value

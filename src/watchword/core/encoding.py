@@ -8,7 +8,8 @@ import binascii
 import json
 import math
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -28,6 +29,9 @@ _decode_base64 = msgspec.json.Decoder(bytes).decode  # twice as fast as binascii
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+_Value = TypeVar("_Value")
 
 
 class NotStrict(ValueError):
@@ -98,6 +102,20 @@ def json_object(data: bytes) -> dict[str, object]:
     again = json_decode(data)
     assert isinstance(again, dict)  # noqa: S101 - as it was above
     return again
+
+
+def read_back(data: bytes, decode: Callable[[bytes], _Value]) -> _Value | None:
+    """What ``decode`` (one of msgspec's for JSON) makes of a text, if encoding that gives the very text; else None.
+
+    Then it holds by the rules of `json_decode`, and nothing in the text was passed over.
+    """
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        return None
+    try:
+        value = decode(data)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    return value if _encode_json(value) == data else None
 
 
 def json_encode(value: object) -> bytes:

@@ -5,7 +5,7 @@ history, so that a page that is lost, repeated or from elsewhere can never pass 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -83,7 +83,10 @@ class Page(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What a guard knows at one moment: an immutable value, swapped whole."""
+    """What a guard knows at one moment: an immutable value, swapped whole.
+
+    ``version`` is another object as soon as anything differs by which tokens are verified and judged.
+    """
 
     instance: str
     epoch: str
@@ -94,6 +97,7 @@ class Knowledge:
     cutoffs: Cutoffs
     cursor: str
     born: float = 0.0
+    version: object = field(default_factory=object, compare=False, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -157,8 +161,18 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
         raise FeedError("the page has a gap")
     cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
     keys = known.keys if page.keys is None else _keys(page.keys)
+    same = keys is known.keys and cutoffs is known.cutoffs and page.floor == known.floor
     return Knowledge(
-        page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor, known.born
+        page.instance,
+        page.epoch,
+        page.number,
+        page.head,
+        page.floor,
+        keys,
+        cutoffs,
+        page.cursor,
+        known.born,
+        known.version if same else object(),
     )
 
 

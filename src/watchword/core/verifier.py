@@ -9,9 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
-from watchword.core.caller import Caller, Data
-from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, read_claims
-from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, split_token, strict_object, token_bytes
+from watchword.core.caller import Caller, Data, Facts, Grant, Text
+from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, decode_claims
+from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, split_token, token_bytes
 from watchword.core.encoding import decode_canonical
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
@@ -68,19 +68,25 @@ class Verifier:
 
         ``keys`` stands in for the verifier's own for this one token.
         """
+        claims = self.access_claims(token, keys=keys)
+        facts = Facts.of(claims, Grant.plain(claims), self.issuer)
+        return Caller._of(facts, Text(token if isinstance(token, str) else token.decode()))
+
+    def access_claims(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> AccessClaims:
+        """The claims that `verify` makes a caller of; as it is otherwise."""
         payload = self._signed_payload(token, ACCESS_TYPE, self.keys if keys is None else keys)
-        claims = read_claims(payload, AccessClaims, self._excused)
+        claims = decode_claims(payload, AccessClaims, self._excused)
         self._check(claims)
-        return Caller._verified(claims, payload, token if isinstance(token, str) else token.decode())
+        return claims
 
     def verify_data(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
         payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
-        claims = read_claims(payload, DataClaims, self._excused)
+        claims = decode_claims(payload, DataClaims, self._excused)
         self._check(claims)
-        return Data._verified(claims)
+        return Data._of(claims, self.issuer)
 
-    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> dict[str, Any]:
+    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> bytes:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
         known = (
             keys.recall(header) if isinstance(keys, KeySet) else None
@@ -94,7 +100,7 @@ class Verifier:
             keys.remember(header, key, typ)
         if typ != kind:
             raise errors.WrongType(f"typ is not {kind}")
-        return strict_object(decode_canonical(payload))
+        return decode_canonical(payload)
 
     def _read_header(self, header: Mapping[str, Any], keys: KeySet | SecretKeySet) -> tuple[PublicKey | SecretKey, str]:
         """The key that a header names, and the kind of token, or an empty text."""

@@ -10,7 +10,7 @@ import re
 import secrets
 from typing import Final, final
 
-from watchword.core.caller import Caller, Data, Requirement, fingerprint
+from watchword.core.caller import Facts, Requirement, fingerprint
 from watchword.errors import Refused, Unknowing
 from watchword.guard.rules import anyone
 
@@ -23,45 +23,56 @@ _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")
 
 @final
 class Decision:
-    """One request on its way through a guard: its id, which answers and log lines share, and what was decided."""
+    """One request on its way through a guard: its id, which answers and log lines share, and what was decided.
 
-    __slots__ = ("id", "method", "path", "refusals", "token", "who")
+    ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none.
+    """
+
+    shown: str | bytes = ""
+    facts: Facts | None = None
+    refusals: tuple[Refused, ...] = ()
+    _id: str | None = None
 
     def __init__(self, method: str, path: str) -> None:
-        self.id = secrets.token_urlsafe(9)
         self.method = method
         self.path = path
-        self.token: str | None = None
-        self.who: Caller | Data | None = None
-        self.refusals: list[Refused] = []
 
-    def note(self, _: Caller, rule: Requirement, refusal: Refused | None) -> None:
-        """What `Caller.require` tells: a rule was held against the caller of this request."""
-        self.decided(rule, refusal)
+    @property
+    def id(self) -> str:
+        """Made when it is first asked for: most requests are let in and logged nowhere."""
+        if self._id is None:
+            self._id = secrets.token_urlsafe(9)
+        return self._id
+
+    @property
+    def token(self) -> str:
+        """The token alone."""
+        shown = self.shown
+        return shown if isinstance(shown, str) else shown.split()[-1].decode("ascii", "replace")
 
     def decided(self, rule: Requirement | None, refusal: Refused | None) -> None:
         """Keep a refusal, and write the line; cheap when nobody listens."""
-        if refusal is not None:
-            self.refusals.append(refusal)
         level = logging.DEBUG if rule is anyone else logging.INFO
-        if isinstance(refusal, Unknowing):
-            level = logging.WARNING
+        if refusal is not None:
+            self.refusals += (refusal,)
+            if isinstance(refusal, Unknowing):
+                level = logging.WARNING
         if logger.isEnabledFor(level):
             fields = self._fields(rule, refusal)
             logger.log(level, _message(fields), extra=fields)
 
     def _fields(self, rule: Requirement | None, refusal: Refused | None) -> dict[str, str | None]:
-        who = self.who
-        fields = {
+        who, token = self.facts, self.token
+        fields: dict[str, str | None] = {
             "decision": self.id,
             "code": ALLOWED if refusal is None else refusal.code,
             "method": self.method,
             "path": self.path,
             "rule": None if rule is None else str(rule),
-            "subject": who.subject if isinstance(who, Caller) else None,
-            "client": who and who.client,
-            "session": who.session if isinstance(who, Caller) else None,
-            "fingerprint": self.token and fingerprint(self.token),
+            "subject": None if who is None else who.subject,
+            "client": None if who is None else who.client,
+            "session": None if who is None else who.session,
+            "fingerprint": fingerprint(token) if token else None,
             "detail": (refusal and refusal.detail) or None,
         }
         return {name: value and _clean(value) for name, value in fields.items()}

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar, final
+from typing import Final, final
 
 from watchword import errors
-from watchword.core.caller import Caller, Data
+from watchword.core.caller import Caller, Data, Facts
+from watchword.core.feed import Knowledge
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
 from watchword.core.verifier import Verifier
@@ -21,19 +22,12 @@ from watchword.guard.follower import Follower
 from watchword.guard.grants import Grants
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
+from watchword.guard.seen import Seen, Sight
 from watchword.guard.source import FixedKeys, Known, Source
 from watchword.transport import Address, Credentials
 
 START_TIME: Final = 5.0
 """Seconds that a starting service waits for the first snapshot; then it starts closed."""
-
-
-_Verified = TypeVar("_Verified", Caller, Data)
-_VerifiedOut = TypeVar("_VerifiedOut", Caller, Data, covariant=True)
-
-
-class _Verify(Protocol[_VerifiedOut]):
-    def __call__(self, token: str, *, keys: KeySet) -> _VerifiedOut: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,9 @@ class Guard:
     service to the feed, by default from ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
 
     No decision rests on knowledge older than ``max_staleness``. ``leeway`` and ``max_lifetime`` are the verifier's,
-    ``clock`` gives seconds since 1970. Construction does no I/O; ``ValueError`` for what cannot be meant.
+    ``clock`` gives seconds since 1970. ``max_cached`` is how many verified tokens are remembered (about 600 bytes
+    each); clock, cutoffs and staleness are held against them every time. Construction does no I/O; ``ValueError`` for
+    what cannot be meant.
     """
 
     def __init__(
@@ -83,6 +79,7 @@ class Guard:
         max_staleness: timedelta = timedelta(seconds=30),
         leeway: timedelta = timedelta(seconds=2),
         max_lifetime: timedelta = timedelta(hours=1),
+        max_cached: int = 20_000,
         unsafely_allow_plain_http: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -90,10 +87,15 @@ class Guard:
             raise ValueError("feed, source and keys exclude one another")
         if max_staleness <= timedelta():
             raise ValueError("max_staleness is more than 0 seconds")
+        if max_cached < 0:
+            raise ValueError("max_cached is a number of tokens, 0 for none")
         self.issuer = issuer
         self.audience = audience
         self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
         self._grants = Grants(roles or {}, inherits or {})
+        self._seen = Seen(max_cached)
+        self._clock = clock
+        self._leeway = leeway.total_seconds()
         self._max_staleness = max_staleness.total_seconds()
         self._begun = False
         if source is not None:
@@ -116,81 +118,140 @@ class Guard:
         ``authorization`` holds the values of all its ``Authorization`` fields, ``rule`` is the policy's for it (None
         for no row), and ``decision`` is told, which writes the audit line.
         """
-        with _audited(decision, rule):
-            if rule is anyone:
-                return None
-            decision.token = bearer_token(authorization)
-            caller = self._caller(decision.token, decision)
-            refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
-            if refusal is not None:
-                raise refusal
-            return caller
+        try:
+            caller = None if rule is anyone else self._allowed(authorization, rule, decision)
+        except Refused as refusal:
+            decision.decided(rule, refusal)
+            raise
+        decision.decided(rule, None)
+        return caller
 
-    def verify(self, token: str) -> Caller:
+    def verify(self, token: str | bytes) -> Caller:
         """Everything but a rule, for a token that came by another way than HTTP; raise `Refused`."""
         decision = Decision("verify", "-")
-        decision.token = token
-        with _audited(decision, None):
-            return self._caller(token, decision)
+        try:
+            facts = self._recall(token, decision) or self._verified(_text(token), token, decision)
+        except Refused as refusal:
+            decision.decided(None, refusal)
+            raise
+        decision.decided(None, None)
+        return Caller._of(facts, decision)
 
     def recheck(self, caller: Caller) -> Caller:
         """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
 
         For work that goes on long after its request was let in.
         """
-        return self.verify(caller._token)
+        return self.verify(caller._shown.token)
 
-    def data(self, token: str) -> Data:
+    def data(self, token: str | bytes) -> Data:
         """Verify a data token that another client sent to this service, cutoffs included; raise `Refused`."""
         decision = Decision("data", "-")
-        decision.token = token
-        with _audited(decision, None):
-            return self._checked(token, self._verifier.verify_data, decision)
+        try:
+            data = self._data(_text(token), decision)
+        except Refused as refusal:
+            decision.decided(None, refusal)
+            raise
+        decision.decided(None, None)
+        return data
 
-    def _caller(self, token: str, decision: Decision) -> Caller:
-        caller = self._checked(token, self._verifier.verify, decision)
-        roles = self._grants.roles(caller.roles)
-        caller = caller._granted(roles, self._grants.permissions(roles), decision.note)
-        decision.who = caller
+    def _allowed(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller:
+        facts = self._recall(authorization[0], decision) if len(authorization) == 1 else None
+        if facts is None:
+            facts = self._verified(bearer_token(authorization), authorization[0], decision)
+        caller = Caller._of(facts, decision)
+        refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
+        if refusal is not None:
+            raise refusal
         return caller
 
-    def _checked(self, token: str, verify: "_Verify[_Verified]", decision: Decision) -> _Verified:
-        """The checks between a token's presence and the rule, on one reading of what is known."""
+    def _recall(self, shown: str | bytes, decision: Decision) -> Facts | None:
+        """The facts of what is at hand, if it would certainly be found good again; all else goes the long way.
+
+        ``shown`` is a token, or an ``Authorization`` field's value.
+        """
+        sight, known = self._seen.at_hand(shown), self._source.known()
+        if sight is None or known is None:
+            return None
+        facts, now, leeway = sight.facts, self._clock(), self._leeway
+        if not facts.begins - leeway <= now < facts.expires_at + leeway:
+            return None
+        if sight.version is not known.knowledge.version and not self._stands_still(sight, known.knowledge):
+            return None
+        if self._source.clock() - known.as_of > self._max_staleness:  # last of all: a pause before this line counts
+            return None
+        decision.shown, decision.facts = shown, facts
+        return facts
+
+    def _stands_still(self, sight: Sight, knowledge: Knowledge) -> bool:
+        """Whether newer knowledge has the same keys, and nothing against a token that was judged by older."""
+        if sight.keys is not knowledge.keys or self._judgement(sight.facts, knowledge) is not None:
+            return False
+        sight.version = knowledge.version
+        return True
+
+    def _verified(self, token: str, shown: str | bytes, decision: Decision) -> Facts:
+        """The checks between a token's presence and the rule."""
+        if self._seen.fetch(token, shown):
+            facts = self._recall(shown, decision)
+            if facts is not None:
+                return facts
+        decision.shown, known = token, self._known()
+        try:
+            claims = self._verifier.access_claims(token, keys=known.knowledge.keys)
+            facts = Facts.of(claims, self._grants.of(claims), self.issuer)
+            self._judge(facts, known.knowledge, decision)
+        except (errors.UnknownKey, errors.FormerEpoch):
+            self._check_age(known, verified=False)
+            raise
+        self._check_age(known, verified=True)
+        self._seen.keep(token, shown, facts, known.knowledge)
+        return facts
+
+    def _known(self) -> Known:
         if not self._begun:
             self.start()
         known = self._source.known()
         if known is None:
             raise errors.NotReady(self._source.last_error or "nothing is known yet")
+        return known
+
+    def _data(self, token: str, decision: Decision) -> Data:
+        decision.shown, known = token, self._known()
         try:
-            verified = verify(token, keys=known.knowledge.keys)
-            decision.who = verified
-            self._judge(verified, known)
+            data = self._verifier.verify_data(token, keys=known.knowledge.keys)
+            self._judge(data._facts, known.knowledge, decision)
         except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(
-                known, verified=False
-            )  # what newer knowledge could turn into an acceptance is no verdict while this is old
+            self._check_age(known, verified=False)
             raise
         self._check_age(known, verified=True)
-        return verified
+        return data
 
-    def _judge(self, verified: Caller | Data, known: Known) -> None:
-        position, knowledge = verified.position, known.knowledge
-        if position is not None and (position.epoch != knowledge.epoch or position.number > knowledge.number):
-            self._source.wake()
-        person = verified if isinstance(verified, Caller) else None
-        refusal = knowledge.judge(
-            position,
-            client=verified.client or "",
-            roles=person.roles if person else (),
-            subject=person.subject if person else verified.client or "",
-            session=(person and person.session) or "",
-            token=verified.token_id or "",
-        )
+    def _judge(self, facts: Facts, knowledge: Knowledge, decision: Decision) -> None:
+        decision.facts = facts
+        refusal = self._judgement(facts, knowledge)
         if refusal is not None:
             raise refusal
 
+    def _judgement(self, facts: Facts, knowledge: Knowledge) -> Refused | None:
+        position = facts.position
+        if position is not None and (position.epoch != knowledge.epoch or position.number > knowledge.number):
+            self._source.wake()
+        return knowledge.judge(
+            position,
+            client=facts.client or "",
+            roles=facts.grant.named,
+            subject=facts.subject,
+            session=facts.session or "",
+            token=facts.token_id or "",
+        )
+
     def _check_age(self, known: Known, *, verified: bool) -> None:
-        age = self._source.clock() - known.as_of  # the clock comes last: a pause before this line counts
+        """Refuse if what is known is too old.
+
+        What newer knowledge could turn into an acceptance, an unknown key or epoch, is no verdict while this is old.
+        """
+        age = self._source.clock() - known.as_of  # last of all: a pause before this line counts
         if age > self._max_staleness:
             if verified:
                 self._source.wake()  # one of ours waits: no need to sit out a long pause between attempts
@@ -249,12 +310,6 @@ class Guard:
         return f"Guard({self.issuer!r}, audience={self.audience!r})"
 
 
-@contextmanager
-def _audited(decision: Decision, rule: Rule | None) -> Iterator[None]:
-    """Whatever is decided inside gets its line in the audit log."""
-    try:
-        yield
-    except Refused as refusal:
-        decision.decided(rule, refusal)
-        raise
-    decision.decided(rule, None)
+def _text(token: str | bytes) -> str:
+    """The token as text; what is not ASCII becomes what no token holds."""
+    return token if isinstance(token, str) else token.decode("ascii", "replace")

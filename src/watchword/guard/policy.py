@@ -3,7 +3,7 @@
 import re
 from typing import final
 
-from watchword.guard.paths import Pattern, has_one_reading
+from watchword.guard.paths import Pattern
 from watchword.guard.rules import Rule
 from watchword.guard.table import Table
 
@@ -26,10 +26,7 @@ class Policy:
 
     def rule(self, method: str, path: str) -> Rule | None:
         """The rule for a request whose router will see this path; None if no row covers it."""
-        if not has_one_reading(path):
-            return None
-        method = "GET" if method == "HEAD" else method
-        return self._table.first(method, path)
+        return self._table.first("GET" if method == "HEAD" else method, path)
 
     def __repr__(self) -> str:
         return "Policy(" + ", ".join(f"({method!r}, {path!r}, {rule})" for method, path, rule in self.rows) + ")"

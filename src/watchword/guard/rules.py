@@ -49,6 +49,9 @@ class _Has(Rule):
     def missing(self, caller: Caller) -> tuple[str, ...]:
         return () if self.test(caller) else (self.public,)
 
+    def refusal(self, caller: Caller) -> Refused | None:
+        return None if self.test(caller) else Rule.refusal(self, caller)
+
     def __str__(self) -> str:
         return self.text
 

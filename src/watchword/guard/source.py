@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final
+from functools import partial
+from typing import Final, NamedTuple, Protocol, final
 
 from watchword.core.cutoffs import Cutoffs, Position
 from watchword.core.feed import Knowledge
@@ -46,9 +47,10 @@ class Source(Protocol):
         """Why the latest attempt to learn failed; None if it did not."""
 
 
-def boot_clock() -> float:
-    """Seconds since some moment, by a clock that nobody sets; it counts suspends where the system has such a clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+boot_clock: Final[Callable[[], float]] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Seconds since some moment, by a clock that nobody sets; it counts suspends where the system has such a clock."""
 
 
 @final
@@ -56,6 +58,7 @@ class FixedKeys:
     """Keys given once: nothing is followed, nothing goes stale, and nothing can be revoked."""
 
     last_error: str | None = None
+    clock = staticmethod(boot_clock)
 
     def __init__(self, keys: KeySet | PublicKey | Iterable[PublicKey]) -> None:
         if isinstance(keys, PublicKey):
@@ -72,10 +75,6 @@ class FixedKeys:
     def known(self) -> Known:
         """The keys, certain for ever."""
         return self._known
-
-    def clock(self) -> float:
-        """Seconds of the boot clock."""
-        return boot_clock()
 
     def wake(self) -> None:
         """No news will ever come."""

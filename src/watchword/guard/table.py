@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import itemgetter
 from typing import Final, final
 
-from watchword.guard.paths import Pattern
+from watchword.guard.paths import Pattern, has_one_reading
 from watchword.guard.rules import Rule
 
 ANY: Final = "*"
@@ -15,66 +15,78 @@ _Cell = dict[str | None, _Row]  # by method, None for the rest: the first row of
 
 @final
 class Table:
-    """Rows by method and pattern. Those with literal paths are one look-up, and so is each shape of all the others.
+    """Rows by method and pattern. A path that some pattern spells out is one look-up, and so is each shape of others.
 
     A shape is where patterns have their literal segments: ``/orders/{id}`` and ``/users/{name}`` are of one shape, and
     however many rows a service has, they are of few.
     """
 
     def __init__(self, rows: Iterable[tuple[str, Pattern, Rule]]) -> None:
-        self._literal: dict[str, _Cell] = {}
+        literal: dict[str, _Cell] = {}
         shapes: dict[Hashable, _Shape] = {}
         for index, (method, pattern, rule) in enumerate(rows):
             if pattern.literal:
-                cell = self._literal.setdefault(pattern.text, {})
+                cell = literal.setdefault(pattern.text, {})
             else:
                 kind = tuple(part is None for part in pattern.segments), pattern.rest
                 cell = shapes.setdefault(kind, _Shape(index, pattern)).cell_of(pattern)
             if None not in cell:  # or an earlier row takes every method here
                 cell.setdefault(None if method == ANY else method, (index, rule))
         self._shapes = tuple(shapes.values())  # in the order of their first rows
+        longest = max((shape.length for shape in self._shapes), default=0)
+        self._by_parts = {parts: self._fitting(parts) for parts in range(longest + 1)}
+        self._open = self._fitting(longest + 1)  # for paths longer than every pattern
+        self._literal = {path: self._settled(path, cell) for path, cell in literal.items()}
 
     def first(self, method: str, path: str) -> Rule | None:
-        """The rule of the first row that matches; None if none does."""
-        cell = self._literal.get(path)
-        found = cell and (cell.get(method) or cell.get(None))
-        if self._shapes:
-            given = path.split("/")
-            for shape in self._shapes:
-                if found and found[0] < shape.index:
-                    break
-                cell = shape.cell(given)
-                row = cell and (cell.get(method) or cell.get(None))
-                if row and not (found and found[0] < row[0]):
+        """The rule of the first row that matches; None if none does, or if the path has several readings."""
+        settled = self._literal.get(path)
+        if settled is not None:
+            return settled[method] if method in settled else settled[None]
+        return self._search(method, path, None) if has_one_reading(path) else None
+
+    def _search(self, method: str | None, path: str, found: _Row | None) -> Rule | None:
+        """The first row among the shapes, unless ``found`` stands above it."""
+        given = path.split("/")
+        for shape in self._by_parts.get(len(given), self._open):
+            if found is not None and found[0] < shape.index:
+                break
+            cell = shape.cells.get(shape.literals(given))
+            if cell is not None:
+                row = cell.get(method) or cell.get(None)
+                if row is not None and (found is None or row[0] < found[0]) and shape.fits(given):
                     found = row
-        return found[1] if found else None
+        return None if found is None else found[1]
+
+    def _settled(self, path: str, cell: _Cell) -> dict[str | None, Rule | None]:
+        """The rule for each method that any row names, and (None) for all others, at a path that is spelt out."""
+        named = {None, *cell}.union(*(cell for shape in self._shapes for cell in shape.cells.values()))
+        return {method: self._search(method, path, cell.get(method) or cell.get(None)) for method in named}
+
+    def _fitting(self, parts: int) -> "tuple[_Shape, ...]":
+        return tuple(s for s in self._shapes if s.length == parts or (s.rest and s.length < parts))
 
 
 @final
 class _Shape:
     """The rows that have their literal segments in the same places."""
 
-    __slots__ = ("_cells", "_ends_open", "_length", "_literals", "_rest", "index")
+    __slots__ = ("_ends_open", "cells", "index", "length", "literals", "rest")
 
     def __init__(self, index: int, pattern: Pattern) -> None:
         """``index`` is the first row's."""
         self.index = index
-        self._rest = pattern.rest
-        self._length = len(pattern.segments) + 1  # a path begins with a slash, so its first part is empty
+        self.rest = pattern.rest
+        self.length = len(pattern.segments) + 1  # a path begins with a slash, so its first part is empty
         self._ends_open = pattern.segments[-1:] == (None,)
         places = [place for place, part in enumerate(pattern.segments, 1) if part is not None]
-        self._literals: Callable[[Sequence[str | None]], Hashable] = itemgetter(0, *places)
-        self._cells: dict[Hashable, _Cell] = {}
+        self.literals: Callable[[Sequence[str | None]], Hashable] = itemgetter(0, *places)
+        self.cells: dict[Hashable, _Cell] = {}
 
     def cell_of(self, pattern: Pattern) -> _Cell:
         """Where the rows of a pattern of this shape belong."""
-        return self._cells.setdefault(self._literals(("", *pattern.segments)), {})
+        return self.cells.setdefault(self.literals(("", *pattern.segments)), {})
 
-    def cell(self, given: list[str]) -> _Cell | None:
-        """The rows that match a path's parts, of which none but the last can be empty."""
-        parts = len(given)
-        if parts != self._length and not (self._rest and parts > self._length):
-            return None
-        if self._ends_open and not given[self._length - 1]:
-            return None
-        return self._cells.get(self._literals(given))
+    def fits(self, given: list[str]) -> bool:
+        """Whether a path's parts, of which none but the last can be empty, have a text wherever a name stands."""
+        return not self._ends_open or given[self.length - 1] != ""

@@ -99,7 +99,7 @@ def _flood(kinds: dict[str, list[str]]) -> list[Row]:
     """Tokens in use, then a flood of junk and of good tokens that come once, then the tokens in use again."""
     signer = world.key("Ed25519", None)
     limit = 4 * _IN_USE
-    verified = _counted(guard := world.guard(signer))
+    verified = _counted(guard := world.guard(signer, max_cached=limit))
     crowd = world.tokens("Ed25519", None, _IN_USE + 5 * limit)
     in_use, passing = crowd[:_IN_USE], crowd[_IN_USE:]
     for token in in_use * 3:
@@ -113,7 +113,7 @@ def _flood(kinds: dict[str, list[str]]) -> list[Row]:
     again = verified() - before
     for number, token in enumerate(passing):
         guard.verify(token)
-        if number % limit == 0:  # in use: each is seen while the cache fills once
+        if number % _IN_USE == 0:  # in use: each is seen while a quarter of the cache comes new
             for used in in_use:
                 guard.verify(used)
     return [

@@ -22,7 +22,7 @@ def measure() -> list[Section]:
     issuer = Issuer(world.ISSUER, signer)
     with ThreadPoolExecutor(2) as pool:  # signing lets other threads run
         texts = [token.encode() for token in pool.map(partial(world.mint, issuer), range(_COUNT), chunksize=500)]
-    guard = world.guard(signer)
+    guard = world.guard(signer, max_cached=2 * _COUNT)
     guard.verify(texts[0].decode())
     gc.collect()
     tracemalloc.start()

@@ -1,7 +1,7 @@
 """The product's parts put together as `Verifier` does, for signatures over anything: vectors sign texts, not claims."""
 
 from watchword import KeySet, Refused, Verifier
-from watchword.core.compact import decode_json, split_token
+from watchword.core.compact import decode_header, split_token
 from watchword.core.encoding import decode_canonical
 from watchword.core.secret import SecretKeySet
 
@@ -26,7 +26,7 @@ def stands(token: bytes, keys: KeySet | SecretKeySet) -> bool:
 
 def _verify(token: bytes, keys: KeySet | SecretKeySet) -> bool:
     signed, header_text, _, signature = _split(token)
-    header = decode_json(header_text)
+    header = decode_header(header_text)
     key = keys.find(header.get("kid", ""))
     return header.get("alg") == key.algorithm and key.verify(decode_canonical(signature), signed)
 

@@ -426,6 +426,19 @@ class TestHeader:
         forge.header |= members
         assert answer(verifier.verify, forge.token()) == "token_malformed"
 
+    def test_too_many_members(self, forge: Forge, verifier: Verifier) -> None:
+        """A header is counted before it is read: what has hundreds of texts, objects or lists is none."""
+        many: list[dict[str, object]] = [
+            {f"m{number}": number for number in range(600)},
+            {"x": [[]] * 40},
+            {"x": [{}] * 40},
+            {"x": ["a"] * 300},
+        ]
+        for members in many:
+            assert answer(verifier.verify, forge.token(json.dumps(forge.header | members))) == "token_malformed"
+        forge.header |= {"x5c": ["a" * 2000] * 8, "x": {str(number): number for number in range(200)}}
+        assert answer(verifier.verify, forge.token()) == ""
+
     def test_unknown_members(self, forge: Forge, verifier: Verifier) -> None:
         """Other members are ignored (RFC 7515 section 4)."""
         forge.header |= {"cty": "JWT", "zip": "DEF", "own": {"a": [1]}, "epk": {}}

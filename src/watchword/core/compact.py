@@ -2,16 +2,17 @@
 
 from typing import Any, Final
 
-from watchword.core.encoding import BASE64URL, NotStrict, decode_canonical, is_canonical, json_object
+from watchword.core.encoding import BASE64URL, MAX_DEPTH, NotStrict, decode_canonical, is_canonical, json_object
 from watchword.errors import Malformed
 
 MAX_TOKEN_BYTES: Final = 64 * 1024
+_MAX_HEADER_TEXTS: Final = 256  # names and values; the largest in use, with a chain of certificates, have twenty
 
 
 def read_unverified(token: str | bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and payload of a token that nobody has verified: to look at, never to believe; `Malformed` otherwise."""
     _, header, payload, _ = split_token(token_bytes(token, MAX_TOKEN_BYTES))
-    return decode_json(header), decode_json(payload)
+    return decode_header(header), strict_object(decode_canonical(payload))
 
 
 def token_bytes(token: str | bytes, limit: int) -> bytes:
@@ -39,9 +40,16 @@ def split_token(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     return signed, header, payload, signature
 
 
-def decode_json(text: bytes) -> dict[str, Any]:
-    """A segment's JSON object; `Malformed` for anything else."""
-    return strict_object(decode_canonical(text))
+def decode_header(segment: bytes) -> dict[str, Any]:
+    """The members of a header; `Malformed` for anything else, and for many more than any header has.
+
+    A header is read before anybody is known to have signed it: so it is counted first, as to read thousands of members
+    costs more than a signature check.
+    """
+    text = decode_canonical(segment)
+    if text.count(b'"') > 2 * _MAX_HEADER_TEXTS or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        raise Malformed("more members than a header has")
+    return strict_object(text)
 
 
 def strict_object(data: bytes) -> dict[str, Any]:

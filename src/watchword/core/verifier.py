@@ -11,7 +11,7 @@ from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
 from watchword.core.caller import Caller, Data, Facts, Grant, Text
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, decode_claims
-from watchword.core.compact import MAX_TOKEN_BYTES, decode_json, split_token, token_bytes
+from watchword.core.compact import MAX_TOKEN_BYTES, decode_header, split_token, token_bytes
 from watchword.core.encoding import decode_canonical
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
@@ -91,7 +91,7 @@ class Verifier:
         known = (
             keys.recall(header) if isinstance(keys, KeySet) else None
         )  # headers repeat: one that led to a good signature leads straight to its key
-        key, typ = known or self._read_header(decode_json(header), keys)
+        key, typ = known or self._read_header(decode_header(header), keys)
         if key.algorithm not in self._algorithms:
             raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
         if not key.verify(decode_canonical(signature), signed):

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from watchword.core.encoding import BASE64URL
 from watchword.errors import AmbiguousCredentials, Malformed, NoToken
 
 _CREDENTIALS = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?: +(.*))?", re.DOTALL)
-_TOKEN = re.compile(rb"[A-Za-z0-9_.-]+")
+_TOKEN_CHARACTERS = BASE64URL + b"."
 
 
 def bearer_token(authorization: Sequence[bytes]) -> str:
@@ -24,6 +25,6 @@ def bearer_token(authorization: Sequence[bytes]) -> str:
     token = match[2]
     if b"," in token:
         raise AmbiguousCredentials("several credentials in one field")  # what a proxy makes of two fields
-    if not _TOKEN.fullmatch(token):
+    if token.translate(None, _TOKEN_CHARACTERS):
         raise Malformed("a character that no token of this kind has")
     return token.decode("ascii")

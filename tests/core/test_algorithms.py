@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword import Key
-from watchword.core.algorithms import ALGORITHMS, RSA_DEFAULT_BITS, algorithm, default_algorithm
+from watchword.core.algorithms import ALGORITHMS, RSA_DEFAULT_BITS, _raw, algorithm, default_algorithm
 
 DATA = b"header.payload"
 ORDERS = {
@@ -87,6 +87,13 @@ class TestEcdsa:
             len(keys["ES512"].sign(bytes([n]))) for n in range(40)
         }  # 521 bits: half of all begin with a zero byte
         assert lengths == {132}
+
+    @given(st.sampled_from([256, 384, 521]), st.data())
+    def test_any_r_and_s(self, bits: int, data: st.DataObject) -> None:
+        """Whatever their length in DER, both are cut out whole: with zeros in front, a sign's zero, a long length."""
+        numbers = st.integers(1, bits).flatmap(lambda width: st.integers(2 ** (width - 1), 2**width - 1))
+        r, s, size = data.draw(numbers), data.draw(numbers), (bits + 7) // 8
+        assert _raw(encode_dss_signature(r, s), size) == r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
     def test_padding_is_not_optional(self, keys: Mapping[str, Key]) -> None:
         """Without the zeros that r or s begin with, the numbers are the same and the spelling is another."""

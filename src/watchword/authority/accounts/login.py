@@ -4,6 +4,8 @@ The snapshot comes before the hash: a sign-in that was hashing the old password 
 from before the change, so nothing that it gets would stand, and it gets nothing.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -22,7 +24,6 @@ from watchword.authority.log.head import Head, read_head
 from watchword.authority.mint import Tokens, mint_for_user
 from watchword.authority.schema import users
 from watchword.authority.sessions.sessions import begin_session, read_session, ruling
-from watchword.core.keys import Key
 from watchword.errors import Busy, InvalidField, NotFound, PasswordChangeRequired, SignInFailed
 
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -79,32 +80,13 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
             await throttle.refund(connection, account=user.name, address=call.address)
         raise PasswordChangeRequired(f"{user.name} holds a one-time password")
     async with authority.database.writing() as connection:
-        key = await authority.keyring.current(connection)
         user, client = await _still(connection, at, user, client)
         await throttle.refund(connection, account=user.name, address=call.address)
-        session, refresh = await begin_session(
-            connection,
-            user=user,
-            client=client,
-            audience=audience,
-            scopes=scopes,
-            position=at.position,
-            now=at.now,
-            label=asked.label,
-            address=call.address,
+        session, minted = await _begin(
+            authority, connection, at, user, client, audience, scopes, asked.label, call.address
         )
         await record(connection, "sign_in", actor=user.id, target=session, address=call.address)
-    return mint_for_user(
-        authority.settings,
-        key,
-        at,
-        user=user,
-        client=client,
-        audience=audience,
-        scopes=scopes,
-        session=session,
-        refresh_token=refresh,
-    )
+    return minted()
 
 
 async def change_password(authority: Authority, call: Call[PasswordChange]) -> Tokens:
@@ -155,20 +137,37 @@ async def _change(
         await cut_user(connection, user.id, "credentials_changed")
         await throttle.refund(connection, account=user.name, address=call.address)
         at = await read_head(connection)
-        key: Key = await authority.keyring.current(connection)
-        session, refresh = await begin_session(
-            connection,
-            user=user,
-            client=client,
-            audience=audience,
-            scopes=scopes,
-            position=at.position,
-            now=at.now,
-            label=label,
-            address=call.address,
-        )
+        _, minted = await _begin(authority, connection, at, user, client, audience, scopes, label, call.address)
         await record(connection, "change_password", actor=user.id, target=user.id, address=call.address)
-    return mint_for_user(
+    return minted()
+
+
+async def _begin(
+    authority: Authority,
+    connection: AsyncConnection,
+    at: Head,
+    user: User,
+    client: Client,
+    audience: str,
+    scopes: frozenset[str],
+    label: str,
+    address: str,
+) -> tuple[str, Callable[[], Tokens]]:
+    """Begin a session: its id, and what mints its tokens, to be called once the session is committed."""
+    key = await authority.keyring.current(connection)
+    session, refresh = await begin_session(
+        connection,
+        user=user,
+        client=client,
+        audience=audience,
+        scopes=scopes,
+        position=at.position,
+        now=at.now,
+        label=label,
+        address=address,
+    )
+    return session, partial(
+        mint_for_user,
         authority.settings,
         key,
         at,

@@ -334,14 +334,6 @@ class NotFound(Refused):
     sentence = "There is no such thing here."
 
 
-class MethodNotAllowed(Refused):
-    """The path exists, the method does not."""
-
-    code = "method_not_allowed"
-    status = 405
-    sentence = "This path does not answer that method."
-
-
 class Conflict(Refused):
     """Something of that name exists, or is still in use."""
 

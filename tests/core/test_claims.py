@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword import Caller, Data, Issuer, Key, Position, Refused, Verifier
+from watchword.core import claims as claims_module
 from watchword.core.caller import fingerprint
-from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, read_claims
+from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, decode_claims, read_claims
+from watchword.core.compact import strict_object
+from watchword.core.encoding import json_encode
 from watchword.errors import InvalidClaim, NotPermitted
 
 NONE: frozenset[str] = frozenset()
@@ -162,6 +166,63 @@ def token(keys: Mapping[str, Key]) -> str:
 def caller(keys: Mapping[str, Key], token: str) -> Caller:
     """Its caller."""
     return Verifier("https://auth.example", "orders", keys["ES256"].public, clock=lambda: 1000).verify(token)
+
+
+class TestReading:
+    """The short way and the long way are one."""
+
+    def test_our_own_are_read_the_short_way(self, keys: Mapping[str, Key], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever an issuer of ours writes needs no second look, but for an operator's own claims."""
+        looks: list[bytes] = []
+
+        def look(body: bytes) -> dict[str, Any]:
+            looks.append(body)
+            return strict_object(body)
+
+        monkeypatch.setattr(claims_module, "strict_object", look)
+        issuer = Issuer("i", keys["Ed25519"], claims=["team"])
+        verifier = Verifier("i", "a", keys["Ed25519"].public)
+        plain: dict[str, Any] = {"subject": "ü", "audience": "a", "client": "web"}
+        full = {"roles": ["b", "a"], "scope": ["s"], "session": "s-1", "position": Position("e", 7), "not_before": 5}
+        for options in (plain, plain | full):
+            verifier.verify(issuer.mint(**options))
+        verifier.verify_data(issuer.mint_data(client="web", audience="a", data={"b": [1, {"c": None}], "a": "é"}))
+        assert looks == []
+        assert verifier.verify(issuer.mint(**plain, claims={"team": "blue"})).claims["team"] == "blue"
+        assert len(looks) == 1
+
+    @given(st.fixed_dictionaries({}, optional=dict.fromkeys((*GOOD, "nbf", "roles", "scope", "cnf"), ANY_JSON)))
+    def test_the_same_by_both(self, changes: dict[str, object]) -> None:
+        """A payload means the same however its members are ordered: one order is read the short way."""
+        payload = {name: value for name, value in (GOOD | changes).items() if name in AccessClaims.__struct_fields__}
+        ordered = {name: payload[name] for name in AccessClaims.__struct_fields__ if name in payload}
+        found = []
+        for members in (ordered, dict(reversed(ordered.items()))):
+            try:
+                found.append(repr(decode_claims(json_encode(members), AccessClaims, NONE)))
+            except Refused as refusal:
+                found.append(refusal.code)
+            except ValueError:
+                return  # nothing that JSON has
+        assert found[0] == found[1]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"iss":"i","iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","roles":[]}',
+            '{"iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","roles":[],"roles":["admin"]}',
+            '{"iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","roles":[],"r\\u006fles":["x"]}',
+            '{"iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","cnf":'
+            + "[" * 40
+            + "]" * 40
+            + "}",
+            '{"iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","roles":[]} x',
+        ],
+    )
+    def test_two_readings(self, text: str) -> None:
+        """What the short way does not give back to the byte is read strictly, and refused."""
+        with pytest.raises(Refused):
+            decode_claims(text.encode(), AccessClaims, NONE)
 
 
 class Owner:

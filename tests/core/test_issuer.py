@@ -146,7 +146,7 @@ class TestText:
         )
         expected = (
             f'{{"iss":"{ISSUER}","sub":"u-1","aud":"orders","client_id":"web","iat":{NOW},"exp":{NOW + 300},'
-            f'"jti":"t-1","wwd_pos":"e.7","roles":["editor","reader"],"scope":"read write","sid":"s-1","nbf":{NOW}'
+            f'"jti":"t-1","wwd_pos":"e.7","sid":"s-1","nbf":{NOW},"roles":["editor","reader"],"scope":"read write"'
         )
         assert body(token).decode() == f'{expected},"team":"é"}}'
         plain = issuer.mint(

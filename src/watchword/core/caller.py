@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, Protocol, Self, final
 import msgspec
 from msgspec import UnsetType
 
-from watchword.core.claims import AccessClaims, Claims, DataClaims
+from watchword.core.claims import Claims, DataClaims
 from watchword.core.compact import read_unverified
 from watchword.core.cutoffs import Position
 from watchword.errors import Refused
@@ -49,19 +49,13 @@ class Text:
 class Grant(msgspec.Struct, frozen=True):
     """What a token's roles and scope come to. There are few of these, so that tokens alike share one.
 
-    ``named`` are the roles of the token itself; ``roles`` and ``permissions`` what a guard's tables make of them.
+    ``named`` are the roles of the token itself; ``roles`` and ``permissions`` what a service's tables make of them.
     """
 
     named: frozenset[str]
     roles: frozenset[str]
     permissions: frozenset[str]
     scopes: frozenset[str]
-
-    @classmethod
-    def plain(cls, claims: AccessClaims) -> Self:
-        """The token's own roles and scopes, where no tables are."""
-        roles = frozenset(claims.roles)
-        return cls(roles, roles, frozenset(), claims.scopes)
 
 
 _NOTHING: Final = Grant(frozenset(), frozenset(), frozenset(), frozenset())

@@ -45,7 +45,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.wwd_pos is UNSET else Position.parse(self.wwd_pos)
 
 
-class AccessClaims(Claims, frozen=True):
+class AccessClaims(Claims, frozen=True, kw_only=True):
     """The claims of an access token."""
 
     roles: list[str] = []

@@ -18,9 +18,13 @@ MAX_DEPTH: Final = 32
 
 BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-# The last character of a segment carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any
-# other would let one signature have several texts (RFC 4648 section 3.5).
-_LAST_CHARACTERS = (frozenset(BASE64URL), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+ENDINGS: Final = (frozenset(BASE64URL), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+"""What a segment may end with, by its length modulo 4.
+
+The last character carries 2 or 4 unused bits; only the spelling with zeros there is canonical, and any other would let
+one signature have several texts (RFC 4648 section 3.5).
+"""
+
 _ENDS = (b'"', b"", b'=="', b'="')
 _decode_json, _encode_json = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 _decode_base64 = msgspec.json.Decoder(bytes).decode  # twice as fast as binascii's, on what is canonical already
@@ -47,18 +51,13 @@ def b64url_decode(text: bytes) -> bytes:
     """Decode the canonical, unpadded spelling and nothing else; raise `NotStrict`."""
     if text.translate(None, BASE64URL):
         raise NotStrict("a character outside the base64url alphabet")
-    if not is_canonical(text):
+    if text and text[-1] not in ENDINGS[len(text) % 4]:
         raise NotStrict("an impossible base64url length, or stray bits at its end")
     return decode_canonical(text)
 
 
-def is_canonical(text: bytes) -> bool:
-    """Whether a text of the alphabet is the one spelling of what it encodes."""
-    return not text or text[-1] in _LAST_CHARACTERS[len(text) % 4]
-
-
 def decode_canonical(text: bytes) -> bytes:
-    """Decode a text of the alphabet that `is_canonical`."""
+    """Decode a text of the alphabet that is empty or has one of its `ENDINGS`."""
     return _decode_base64(b'"' + text.translate(_TO_STANDARD) + _ENDS[len(text) % 4])
 
 

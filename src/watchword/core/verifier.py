@@ -9,16 +9,18 @@ from msgspec import UNSET, UnsetType
 
 from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
-from watchword.core.caller import Caller, Data, Facts, Grant, Text
+from watchword.core.caller import Caller, Data, Facts, Text
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, decode_claims
 from watchword.core.compact import MAX_TOKEN_BYTES, decode_header, split_token, token_bytes
 from watchword.core.encoding import decode_canonical
+from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
 from watchword.core.secret import SECRET_ALGORITHMS, SecretKey, SecretKeySet
 
 MAX_LEEWAY: Final = timedelta(seconds=60)
 Keys = KeySet | PublicKey | Iterable[PublicKey] | SecretKey | SecretKeySet
+_NO_TABLES: Final = Grants({}, {})
 _EXCUSABLE: Final = frozenset({"client_id", "jti"})
 
 
@@ -68,16 +70,17 @@ class Verifier:
 
         ``keys`` stands in for the verifier's own for this one token.
         """
-        claims = self.access_claims(token, keys=keys)
-        facts = Facts.of(claims, Grant.plain(claims), self.issuer)
+        facts = self.facts(token, keys=keys)
         return Caller._of(facts, Text(token if isinstance(token, str) else token.decode()))
 
-    def access_claims(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> AccessClaims:
-        """The claims that `verify` makes a caller of; as it is otherwise."""
+    def facts(
+        self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None, grants: Grants = _NO_TABLES
+    ) -> Facts:
+        """What `verify` makes a caller of, with what a service's tables grant; as it is otherwise."""
         payload = self._signed_payload(token, ACCESS_TYPE, self.keys if keys is None else keys)
         claims = decode_claims(payload, AccessClaims, self._excused)
         self._check(claims)
-        return claims
+        return Facts.of(claims, grants.of(claims), self.issuer)
 
     def verify_data(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
@@ -88,9 +91,8 @@ class Verifier:
 
     def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> bytes:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
-        known = (
-            keys.recall(header) if isinstance(keys, KeySet) else None
-        )  # headers repeat: one that led to a good signature leads straight to its key
+        # Headers repeat: one that led to a good signature leads straight to its key.
+        known = keys.recall(header) if isinstance(keys, KeySet) else None
         key, typ = known or self._read_header(decode_header(header), keys)
         if key.algorithm not in self._algorithms:
             raise errors.AlgorithmNotAllowed("the header's alg is not on the list")

@@ -11,6 +11,7 @@ from typing import Final, final
 from watchword import errors
 from watchword.core.caller import Caller, Data, Facts
 from watchword.core.feed import Knowledge
+from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
 from watchword.core.verifier import Verifier
@@ -19,7 +20,6 @@ from watchword.guard.asgi import App, Wall
 from watchword.guard.bearer import bearer_token
 from watchword.guard.decisions import Decision
 from watchword.guard.follower import Follower
-from watchword.guard.grants import Grants
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
 from watchword.guard.seen import Seen, Sight
@@ -118,10 +118,18 @@ class Guard:
         ``authorization`` holds the values of all its ``Authorization`` fields, ``rule`` is the policy's for it (None
         for no row), and ``decision`` is told, which writes the audit line.
         """
+        caller = None
         try:
-            caller = None if rule is anyone else self._allowed(authorization, rule, decision)
-        except Refused as refusal:
-            decision.decided(rule, refusal)
+            if rule is not anyone:
+                facts = self._recall(authorization[0], decision) if len(authorization) == 1 else None
+                if facts is None:
+                    facts = self._verified(bearer_token(authorization), authorization[0], decision)
+                caller = Caller._of(facts, decision)
+                refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
+                if refusal is not None:
+                    raise refusal
+        except Refused as refused:
+            decision.decided(rule, refused)
             raise
         decision.decided(rule, None)
         return caller
@@ -154,16 +162,6 @@ class Guard:
             raise
         decision.decided(None, None)
         return data
-
-    def _allowed(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller:
-        facts = self._recall(authorization[0], decision) if len(authorization) == 1 else None
-        if facts is None:
-            facts = self._verified(bearer_token(authorization), authorization[0], decision)
-        caller = Caller._of(facts, decision)
-        refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
-        if refusal is not None:
-            raise refusal
-        return caller
 
     def _recall(self, shown: str | bytes, decision: Decision) -> Facts | None:
         """The facts of what is at hand, if it would certainly be found good again; all else goes the long way.
@@ -198,8 +196,7 @@ class Guard:
                 return facts
         decision.shown, known = token, self._known()
         try:
-            claims = self._verifier.access_claims(token, keys=known.knowledge.keys)
-            facts = Facts.of(claims, self._grants.of(claims), self.issuer)
+            facts = self._verifier.facts(token, keys=known.knowledge.keys, grants=self._grants)
             self._judge(facts, known.knowledge, decision)
         except (errors.UnknownKey, errors.FormerEpoch):
             self._check_age(known, verified=False)

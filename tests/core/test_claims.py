@@ -1,6 +1,7 @@
 """What a token says: types, sizes, and a caller that nobody can make up."""
 
 import copy
+import json
 import pickle
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,7 +17,7 @@ from watchword.core import claims as claims_module
 from watchword.core.caller import fingerprint
 from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, decode_claims, read_claims
 from watchword.core.compact import strict_object
-from watchword.core.encoding import json_encode
+from watchword.core.encoding import b64url_decode, b64url_encode, json_encode
 from watchword.errors import InvalidClaim, NotPermitted
 
 NONE: frozenset[str] = frozenset()
@@ -342,6 +343,20 @@ class TestCaller:
         caller.require(mine)
         with pytest.raises(NotPermitted):
             caller.require(theirs)
+
+    def test_claims_of_a_long_token(self, keys: Mapping[str, Key]) -> None:
+        """A token that was let in by a larger limit is read by no smaller one."""
+        issuer = Issuer("i", keys["ES256"], claims=["long"])
+        token = issuer.mint(subject="u", audience="a", client="web", claims={"long": "x" * 40_000})
+        larger = Verifier("i", "a", keys["ES256"].public, max_bytes=100_000)
+        text = token.partition(".")[2]
+        assert len(text) > 50_000
+        assert len(larger.verify(token).claims["long"]) == 40_000
+        header, payload, _ = token.split(".")
+        body = json_encode(json.loads(b64url_decode(payload.encode())) | {"long": "x" * 60_000})
+        signed = f"{header}.{b64url_encode(body)}"
+        signature = b64url_encode(keys["ES256"].sign(signed.encode()))
+        assert len(larger.verify(f"{signed}.{signature}").claims["long"]) == 60_000
 
     def test_claims_are_nobody_elses(self, caller: Caller) -> None:
         """What a handler does to a value inside the claims, it does to its own copy."""

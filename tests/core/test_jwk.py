@@ -97,6 +97,13 @@ class TestRoundTrip:
         assert row.name == public["alg"]
         assert public_to_jwk(key).items() <= public.items()
 
+    def test_a_public_key_with_a_secret(self, public: JWK) -> None:
+        """A member ``k`` belongs to symmetric keys, and makes any other suspect."""
+        with pytest.raises(ValueError, match="private"):
+            public_from_jwk(public | {"k": "AAAA"})
+        with pytest.raises(ValueError, match="an object"):
+            public_from_jwk([public])  # type: ignore[arg-type]
+
     def test_private(self, private: JWK) -> None:
         """A private key too, with its secrets."""
         row, key = private_from_jwk(private)
@@ -146,6 +153,7 @@ class TestPurpose:
             {"key_ops": "verify"},
             {"key_ops": None},
             {"key_ops": [["verify"]]},
+            {"key_ops": ["verify", "verify"]},
             {"use": "sig", "key_ops": ["encrypt"]},
             {"alg": "HS256"},
             {"alg": "none"},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -120,10 +121,22 @@ class TestFromJwks:
             KeySet.from_jwks({"keys": [one, dict(one)]})
 
     @pytest.mark.parametrize(
-        "document", [{}, {"keys": None}, {"keys": {}}, {"keys": "x"}, {"keys": [[]]}, {"keys": [None]}]
+        "document",
+        [
+            {},
+            {"keys": None},
+            {"keys": {}},
+            {"keys": "x"},
+            {"keys": [[]]},
+            {"keys": [None]},
+            [],
+            None,
+            5,
+            bytearray(b"{}"),
+        ],
     )
-    def test_no_set(self, document: JWK) -> None:
-        """``keys`` is a list of objects."""
+    def test_no_set(self, document: Any) -> None:
+        """A set is an object, and ``keys`` is a list of objects."""
         with pytest.raises(ValueError, match="no JWK Set"):
             KeySet.from_jwks(document)
 

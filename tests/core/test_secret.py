@@ -108,6 +108,8 @@ class TestPublicKeysAreNoSecrets:
         forms = [pem, b"\n" + pem, pem.replace(b"\n", b"\r\n"), pem.rstrip(), b"\xef\xbb\xbf" + pem, der]
         forms += [base64.b64encode(der), base64.encodebytes(der), b" " + line, line + b" ada@home", line.split()[1]]
         forms += [json.dumps(public.to_jwk()).encode(), json.dumps(KeySet([public]).to_jwks(), indent=1).encode()]
+        text = json.dumps([public.to_jwk()])
+        forms += [text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), public.to_pem().encode("utf-16")]
         for form in forms:
             with pytest.raises(ValueError, match="no secret"):
                 SecretKey(form, "HS256", "shared")

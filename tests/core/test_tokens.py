@@ -419,10 +419,10 @@ class TestHeader:
         assert answer(verifier.verify, stranger.token()) == "bad_signature"
 
     @pytest.mark.parametrize(
-        "members", [{"crit": ["exp"]}, {"crit": []}, {"crit": None}, {"b64": True}, {"b64": False}]
+        "members", [{"crit": ["exp"]}, {"crit": []}, {"crit": None}, {"b64": True}, {"b64": False}, {"enc": "A128GCM"}]
     )
     def test_extensions(self, forge: Forge, verifier: Verifier, members: dict[str, object]) -> None:
-        """Any ``crit`` and any ``b64`` is refused, as neither is understood here."""
+        """Any ``crit`` and any ``b64`` is refused, as neither is understood here; and so is what marks a JWE."""
         forge.header |= members
         assert answer(verifier.verify, forge.token()) == "token_malformed"
 
@@ -430,13 +430,13 @@ class TestHeader:
         """A header is counted before it is read: what has hundreds of texts, objects or lists is none."""
         many: list[dict[str, object]] = [
             {f"m{number}": number for number in range(600)},
-            {"x": [[]] * 40},
-            {"x": [{}] * 40},
-            {"x": ["a"] * 300},
+            {"x": [[]] * 300},
+            {"x": [{}] * 300},
+            {"x": ["a"] * 600},
         ]
         for members in many:
             assert answer(verifier.verify, forge.token(json.dumps(forge.header | members))) == "token_malformed"
-        forge.header |= {"x5c": ["a" * 2000] * 8, "x": {str(number): number for number in range(200)}}
+        forge.header |= {"x5c": ["a" * 2000] * 8, "x": {str(number): number for number in range(450)}, "y": [[]] * 200}
         assert answer(verifier.verify, forge.token()) == ""
 
     def test_unknown_members(self, forge: Forge, verifier: Verifier) -> None:
@@ -608,6 +608,13 @@ class TestClaims:
 class TestWhateverComesIn:
     """Out comes a caller or a refusal."""
 
+    @pytest.mark.parametrize("token", [None, 5, True, [], {}, bytearray(b"a.b.c"), memoryview(b"a.b.c")])
+    def test_no_text_at_all(self, verifier: Verifier, token: Any) -> None:
+        """Values of other types are no tokens."""
+        for verify in (verifier.verify, verifier.verify_data):
+            with pytest.raises(errors.Malformed):
+                verify(token)
+
     @given(st.binary(max_size=300) | st.text(max_size=300) | st.text(ALPHABET + ".", max_size=300))
     def test_any_input(self, verifier: Verifier, token: str | bytes) -> None:
         """Bytes and texts at random are refused."""
@@ -624,7 +631,9 @@ class TestWhateverComesIn:
         assert bool(answer(verifier.verify, mutant)) is (mutant != good)
 
     @given(
-        st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64"]) | st.text(max_size=5), JSON, max_size=4)
+        st.dictionaries(
+            st.sampled_from(["alg", "kid", "typ", "crit", "b64", "enc"]) | st.text(max_size=5), JSON, max_size=4
+        )
     )
     def test_any_header(self, keys: Mapping[str, Key], verifier: Verifier, members: dict[str, object]) -> None:
         """Whatever a header holds, rightly signed."""
@@ -633,7 +642,7 @@ class TestWhateverComesIn:
         meant = Forge(keys["Ed25519"]).header
         changed = any(members.get(name, value) != value for name, value in meant.items())
         assert bool(answer(verifier.verify, forge.token())) is (
-            changed or not members.keys().isdisjoint({"crit", "b64"})
+            changed or not members.keys().isdisjoint({"crit", "b64", "enc"})
         )
 
     @settings(max_examples=200)
@@ -679,6 +688,10 @@ class TestVerifierSettings:
             {"issuer": None},
             {"audience": ""},
             {"audience": None},
+            {"audience": ["orders"]},
+            {"audience": b"orders"},
+            {"issuer": 5},
+            {"algorithms": iter([])},
             {"algorithms": []},
             {"algorithms": "RS256"},
             {"algorithms": ["none"]},

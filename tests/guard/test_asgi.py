@@ -206,6 +206,33 @@ class TestHttp:
         with pytest.raises(ValueError, match="root_path"):
             world.guard().asgi(shop, POLICY)
 
+    async def test_a_method_that_is_none(self, world: World) -> None:
+        """A row for every method is for every method: a scope without one has no row."""
+        wall = world.guard().asgi(app, Policy(("*", "/open", anyone), ("*", "/**", signed_in)))
+        for method in (None, b"GET", 5, ""):
+            answered = await ask(wall, "/open", method=method)  # type: ignore[arg-type]
+            assert answered.status == 401
+            answered = await ask(wall, "/orders", method=method, token=world.token())  # type: ignore[arg-type]
+            assert answered.json["code"] == "no_rule"
+
+    @pytest.mark.parametrize("extensions", [5, True, "websocket.http.response", None, []])
+    async def test_extensions_that_are_none(self, world: World, extensions: Any) -> None:
+        """A handshake is denied, whatever stands where the server's extensions belong."""
+        answered = await ask(world.guard().asgi(denied(), POLICY), "/orders", type="websocket", extensions=extensions)
+        assert [message["type"] for message in answered.sent] == ["websocket.close"]
+
+    async def test_headers_that_can_be_read_once(self, world: World) -> None:
+        """The app reads the headers too."""
+        seen: list[Any] = []
+
+        async def read(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.extend(scope["headers"])
+            await app(scope, receive, send)
+
+        headers = [(b"authorization", f"Bearer {world.token()}".encode()), (b"x", b"y")]
+        assert (await ask(world.guard().asgi(read, POLICY), "/orders", headers=iter(headers))).status == 200
+        assert seen == headers
+
     async def test_lifespan_passes(self, world: World) -> None:
         """The app's own start-up is not in the way."""
         with TestClient(world.guard().asgi(Starlette(), POLICY)):

@@ -32,6 +32,14 @@ def changed_header(token: str, **members: object) -> str:
     return f"{b64url_encode(json.dumps(changed).encode())}.{payload}.{signature}"
 
 
+@pytest.mark.parametrize("token", [None, 5, [], bytearray(b"a.b.c")])
+def test_no_text_at_all(world: World, token: Any) -> None:
+    """Values of other types are no tokens."""
+    for verify in (world.guard().verify, world.guard().data):
+        with pytest.raises(errors.Malformed):
+            verify(token)
+
+
 class TestOrder:
     """Each defect is laid over all that are checked later: the earlier one is the answer."""
 

@@ -236,6 +236,15 @@ class TestEveryTime:
             with pytest.raises(errors.NoToken):
                 decide(guard, fields)
 
+    def test_a_field_is_no_token(self, guard: Guard, token: str) -> None:
+        """Bytes that were seen as one of the two never pass for the other."""
+        guard.verify(token.encode())
+        with pytest.raises(errors.NoToken):
+            decide(guard, [token.encode()])
+        for shown in (f"Bearer {token}", f"Bearer {token}".encode()):
+            with pytest.raises(errors.Malformed):
+                guard.verify(shown)
+
 
 class TestBounds:
     """What is kept, how much of it, and what drives it out."""

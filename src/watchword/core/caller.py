@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UnsetType
 
 from watchword.core.claims import Claims, DataClaims
-from watchword.core.compact import read_unverified
+from watchword.core.compact import payload_of
 from watchword.core.cutoffs import Position
 from watchword.errors import Refused
 
@@ -195,7 +195,7 @@ class Caller(_Verified):
         try:
             return self._payload
         except AttributeError:
-            payload = MappingProxyType(read_unverified(self._shown.token)[1])  # which was verified before
+            payload = MappingProxyType(payload_of(self._shown.token))
             _put_payload(self, payload)
             return payload
 

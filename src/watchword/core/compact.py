@@ -2,11 +2,13 @@
 
 from typing import Any, Final
 
-from watchword.core.encoding import BASE64URL, ENDINGS, MAX_DEPTH, NotStrict, decode_canonical, json_object
+from watchword.core.encoding import BASE64URL, ENDINGS, NotStrict, decode_canonical, json_object
 from watchword.errors import Malformed
 
 MAX_TOKEN_BYTES: Final = 64 * 1024
-_MAX_HEADER_TEXTS: Final = 256  # names and values; the largest in use, with a chain of certificates, have twenty
+# The largest headers in use, with a chain of certificates, have some twenty texts and three objects or lists.
+_MAX_HEADER_QUOTES: Final = 1024
+_MAX_HEADER_BRACKETS: Final = 256
 
 
 def read_unverified(token: str | bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -15,8 +17,15 @@ def read_unverified(token: str | bytes) -> tuple[dict[str, Any], dict[str, Any]]
     return decode_header(header), strict_object(decode_canonical(payload))
 
 
+def payload_of(token: str) -> dict[str, Any]:
+    """The payload of a token that was verified before, whatever its length."""
+    return strict_object(decode_canonical(token.encode().split(b".")[1]))
+
+
 def token_bytes(token: str | bytes, limit: int) -> bytes:
     """The token as bytes, if it is at most ``limit`` bytes of ASCII; `Malformed` otherwise."""
+    if not isinstance(token, str | bytes):
+        raise Malformed("neither text nor bytes")
     if len(token) > limit:
         raise Malformed(f"over {limit} bytes")
     if isinstance(token, bytes):
@@ -51,7 +60,7 @@ def decode_header(segment: bytes) -> dict[str, Any]:
     costs more than a signature check.
     """
     text = decode_canonical(segment)
-    if text.count(b'"') > 2 * _MAX_HEADER_TEXTS or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+    if text.count(b'"') > _MAX_HEADER_QUOTES or text.count(b"{") + text.count(b"[") > _MAX_HEADER_BRACKETS:
         raise Malformed("more members than a header has")
     return strict_object(text)
 

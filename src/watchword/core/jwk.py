@@ -82,7 +82,9 @@ def thumbprint(key: PublicKeyTypes) -> str:
 
 def public_from_jwk(jwk: Mapping[str, object]) -> tuple[Algorithm, PublicKeyTypes]:
     """Read and check a public signature key; ``ValueError`` for anything else, a private key included."""
-    if not PRIVATE_MEMBERS.isdisjoint(jwk):
+    if not isinstance(jwk, Mapping):
+        raise ValueError("a JWK is an object")
+    if not PRIVATE_MEMBERS.isdisjoint(jwk) or ("k" in jwk and jwk.get("kty") != "oct"):
         raise ValueError("a private key where a public one is expected")
     _check_purpose(jwk, "verify")
     key = _reader(jwk)(jwk)
@@ -130,7 +132,7 @@ def _check_purpose(jwk: Mapping[str, object], operation: str) -> None:
         raise ValueError("the key is not for signatures (use)")
     if "key_ops" in jwk:
         operations = jwk["key_ops"]
-        if not isinstance(operations, list) or operation not in operations:
+        if not isinstance(operations, list) or operations.count(operation) != 1:
             raise ValueError("the key is not for this (key_ops)")
 
 

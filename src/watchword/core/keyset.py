@@ -39,7 +39,8 @@ class KeySet:
         """
         if isinstance(document, str | bytes):
             document = json_object(document.encode() if isinstance(document, str) else document)
-        members = document.get("keys")
+        given: object = document
+        members = given.get("keys") if isinstance(given, Mapping) else None
         if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
             raise ValueError("no JWK Set: keys is not a list of objects")
         usable: list[PublicKey] = []

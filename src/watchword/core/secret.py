@@ -28,7 +28,8 @@ SECRET_ALGORITHMS: Final[Mapping[str, str]] = MappingProxyType(
 _MAX_KID: Final = 255  # characters
 # The texts in which keys are published: PEM, the lines of OpenSSH and what stands in them, JSON Web Keys.
 _PUBLISHED = re.compile(
-    rb"-----BEGIN |\A\s*(?:(?:ssh|ecdsa-sha2|sk)-\S+ AAAA|AAAA(?:[BC]3NzaC1|E2VjZHNh)|\{.*\"(?:kty|keys)\")", re.DOTALL
+    rb"-----BEGIN |\A\s*(?:(?:ssh|ecdsa-sha2|sk)-\S+ AAAA|AAAA(?:[BC]3NzaC1|E2VjZHNh)|[\[{].*\"(?:kty|keys)\")",
+    re.DOTALL,
 )
 
 
@@ -51,7 +52,7 @@ class SecretKey:
         size = hashlib.new(self._hash).digest_size
         if len(secret) < size:
             raise ValueError(f"a secret for {algorithm} has at least {size} bytes")
-        if _PUBLISHED.search(secret) or _is_der(secret) or _is_der(_unarmoured(secret)):
+        if _PUBLISHED.search(_plain(secret)) or _is_der(secret) or _is_der(_unarmoured(secret)):
             raise ValueError("a key or certificate is no secret")
         self._secret = secret
         self.algorithm = algorithm
@@ -117,6 +118,11 @@ class SecretKeySet:
 
     def __repr__(self) -> str:
         return f"SecretKeySet({list(self._secrets)})"
+
+
+def _plain(text: bytes) -> bytes:
+    """Without what UTF-16 and byte order marks put around a text's characters."""
+    return text.translate(None, b"\0").removeprefix(b"\xef\xbb\xbf").strip(b"\xfe\xff")
 
 
 def _is_der(data: bytes) -> bool:

@@ -21,6 +21,7 @@ from watchword.core.secret import SECRET_ALGORITHMS, SecretKey, SecretKeySet
 MAX_LEEWAY: Final = timedelta(seconds=60)
 Keys = KeySet | PublicKey | Iterable[PublicKey] | SecretKey | SecretKeySet
 _NO_TABLES: Final = Grants({}, {})
+_REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "enc"})  # enc makes a JWE of it: RFC 7516 section 9
 _EXCUSABLE: Final = frozenset({"client_id", "jti"})
 
 
@@ -47,7 +48,7 @@ class Verifier:
         excused: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not issuer or not audience:
+        if not (_is_name(issuer) and _is_name(audience)):
             raise ValueError("issuer and audience are needed, each a text that is not empty")
         if not timedelta() <= leeway <= MAX_LEEWAY:
             raise ValueError(f"leeway is from 0 to {MAX_LEEWAY.seconds} seconds")
@@ -107,8 +108,8 @@ class Verifier:
     def _read_header(self, header: Mapping[str, Any], keys: KeySet | SecretKeySet) -> tuple[PublicKey | SecretKey, str]:
         """The key that a header names, and the kind of token, or an empty text."""
         name, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
-        if "crit" in header or "b64" in header:
-            raise errors.Malformed("crit and b64 are not supported")
+        if not _REFUSED_MEMBERS.isdisjoint(header):
+            raise errors.Malformed("crit, b64 and enc are not supported")
         if not isinstance(name, str) or name not in self._algorithms:
             raise errors.AlgorithmNotAllowed("the header's alg is not on the list")
         if not isinstance(kid, str):
@@ -137,6 +138,10 @@ class Verifier:
             raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")
 
 
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _key_set(keys: Keys) -> KeySet | SecretKeySet:
     if isinstance(keys, KeySet | SecretKeySet):
         return keys
@@ -150,6 +155,7 @@ def _allowed(keys: KeySet | SecretKeySet, names: Collection[str] | None) -> froz
     known = SECRET_ALGORITHMS if isinstance(keys, SecretKeySet) else ALGORITHMS
     if names is None:
         return frozenset(known)
-    if isinstance(names, str) or not names or not known.keys() >= set(names):
+    allowed = frozenset(() if isinstance(names, str) else names)
+    if not allowed or not known.keys() >= allowed:
         raise ValueError(f"algorithms is a list that is not empty, of {', '.join(known)}")
-    return frozenset(names)
+    return allowed

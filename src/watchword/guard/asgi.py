@@ -1,7 +1,7 @@
 """The wall: ASGI middleware that lets nothing through but what a policy allows."""
 
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, final
 
 import msgspec
@@ -12,6 +12,7 @@ from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
+from watchword.guard.roots import moved_root
 from watchword.guard.rules import Rule, anyone
 
 Scope = MutableMapping[str, Any]
@@ -39,9 +40,13 @@ class Wall:
 
     The app reads ``scope["caller"]``: a `Caller`, or None on rows that are open to `anyone`; what stood there before
     is never believed. A `Refused` that the app raises before it has begun to answer becomes the answer.
+    ``ValueError`` for an app in which some router would see other paths than the wall (`moved_root`).
     """
 
     def __init__(self, app: App, guard: Decider, policy: Policy) -> None:
+        moved = moved_root(app)
+        if moved is not None:
+            raise ValueError(f"an app inside sets its own root_path, {moved!r}: its router would see other paths")
         self._app = app
         self._decide = guard.decide
         self._rule = policy.rule
@@ -54,7 +59,7 @@ class Wall:
             method, path = scope.get("method") if kind == "http" else "GET", route_path(scope)
             decision = Decision(method if isinstance(method, str) else "", path or "")
             answer = _Answer(decision, self._realm, scope, send, kind == "websocket")
-            rule = self._rule(decision.method, decision.path)
+            rule = self._rule(decision.method, decision.path) if decision.method else None
             try:
                 caller = self._decide(() if rule is anyone else authorization_fields(scope), rule, decision)
             except Refused as refusal:
@@ -115,7 +120,8 @@ class _Answer(msgspec.Struct):
         status, headers, body = answer(refusal, realm=self.realm, decision=self.decision.id)
         kind = "http.response"
         if self.websocket:
-            if "websocket.http.response" not in (self.scope.get("extensions") or {}):
+            extensions = self.scope.get("extensions")
+            if not isinstance(extensions, Mapping) or "websocket.http.response" not in extensions:
                 await self.send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal.code})
                 return
             kind = "websocket.http.response"
@@ -156,7 +162,10 @@ def authorization_fields(scope: Scope) -> list[bytes]:
     """The values of all ``Authorization`` fields; `AmbiguousCredentials` if the headers cannot be read for sure."""
     values = []
     try:
-        for name, value in scope["headers"]:
+        headers = scope["headers"]
+        if not isinstance(headers, list | tuple):
+            headers = scope["headers"] = list(headers)  # the app reads them after us
+        for name, value in headers:
             if len(name) == 13 and bytes(name).lower() == b"authorization":  # the length first, as it is quicker
                 values.append(value)
     except (KeyError, TypeError, ValueError):

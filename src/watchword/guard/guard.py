@@ -138,7 +138,8 @@ class Guard:
         """Everything but a rule, for a token that came by another way than HTTP; raise `Refused`."""
         decision = Decision("verify", "-")
         try:
-            facts = self._recall(token, decision) or self._verified(_text(token), token, decision)
+            text = _text(token)
+            facts = self._recall(text, decision) or self._verified(text, text, decision)
         except Refused as refusal:
             decision.decided(None, refusal)
             raise
@@ -166,7 +167,7 @@ class Guard:
     def _recall(self, shown: str | bytes, decision: Decision) -> Facts | None:
         """The facts of what is at hand, if it would certainly be found good again; all else goes the long way.
 
-        ``shown`` is a token, or an ``Authorization`` field's value.
+        ``shown`` is a token if it is text, and an ``Authorization`` field's value if it is bytes: never the same thing.
         """
         sight, known = self._seen.at_hand(shown), self._source.known()
         if sight is None or known is None:
@@ -259,10 +260,9 @@ class Guard:
     def asgi(self, app: App, policy: Policy) -> App:
         """The app behind a wall: no request reaches it but those that the policy lets through.
 
-        ``ValueError`` for an app that sets a root path of its own: its router would see other paths than the wall.
+        ``ValueError`` for an app that sets a ``root_path`` of its own, or holds one that does: its router would see
+        other paths than the wall. For FastAPI there is `watchword.frameworks.fastapi.protect`.
         """
-        if getattr(app, "root_path", ""):
-            raise ValueError("the app sets its own root_path: put the wall inside it (for FastAPI: protect)")
         return Wall(app, self, policy)
 
     def start(self) -> None:
@@ -309,4 +309,6 @@ class Guard:
 
 def _text(token: str | bytes) -> str:
     """The token as text; what is not ASCII becomes what no token holds."""
+    if not isinstance(token, str | bytes):
+        raise errors.Malformed("neither text nor bytes")
     return token if isinstance(token, str) else token.decode("ascii", "replace")

@@ -8,7 +8,9 @@ What is open to anyone is no decision about anybody, and DEBUG: health probes wo
 import logging
 import re
 import secrets
-from typing import Final, final
+from typing import Final
+
+import msgspec
 
 from watchword.core.caller import Facts, Requirement, fingerprint
 from watchword.errors import Refused, Unknowing
@@ -21,21 +23,21 @@ _TEXT_LIMIT = 200
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")
 
 
-@final
-class Decision:
+class Decision(msgspec.Struct):
     """One request on its way through a guard: its id, which answers and log lines share, and what was decided.
 
     ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none.
     """
 
+    method: str
+    path: str
     shown: str | bytes = ""
     facts: Facts | None = None
     refusals: tuple[Refused, ...] = ()
     _id: str | None = None
 
-    def __init__(self, method: str, path: str) -> None:
-        self.method = method
-        self.path = path
+    def __repr__(self) -> str:
+        return f"Decision({self.method!r}, {self.path!r})"  # nothing of what was shown
 
     @property
     def id(self) -> str:

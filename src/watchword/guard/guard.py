@@ -138,7 +138,7 @@ class Guard:
         """Everything but a rule, for a token that came by another way than HTTP; raise `Refused`."""
         decision = Decision("verify", "-")
         try:
-            text = _text(token)
+            text = token if type(token) is str else _text(token)
             facts = self._recall(text, decision) or self._verified(text, text, decision)
         except Refused as refusal:
             decision.decided(None, refusal)

@@ -30,7 +30,11 @@ def has_one_reading(path: str) -> bool:
     Dot segments, empty segments, backslashes, ``;`` (path parameters in some stacks) and control characters have
     several readings.
     """
-    return path.startswith("/") and _TWO_READINGS.search(path) is None
+    if not path.startswith("/"):
+        return False
+    if path.isascii() and path.isprintable() and "//" not in path and "/." not in path:
+        return "\\" not in path and ";" not in path  # nearly all paths: half the time of the search
+    return _TWO_READINGS.search(path) is None
 
 
 @final

@@ -100,7 +100,7 @@ signed_in: Final[Rule] = _Has("signed in", "a signed-in caller", lambda _: True)
 def role(name: str) -> Rule:
     """The caller has this role, by itself or by inheritance. ``ValueError`` unless it is one name."""
     _check_name(name, "role")
-    return _Has(f"role {name}", f"role {name}", lambda caller: name in caller.roles)
+    return _Has(f"role {name}", f"role {name}", lambda caller: name in caller._facts.grant.roles)
 
 
 def permission(name: str) -> Rule:

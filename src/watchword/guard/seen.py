@@ -7,7 +7,6 @@ allowed: whoever asks still holds clock, cutoffs and age against it.
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
 from typing import Final, final
 
 import msgspec
@@ -17,6 +16,7 @@ from watchword.core.feed import Knowledge
 from watchword.core.keyset import KeySet
 
 _AT_HAND: Final = 4096  # tokens whose whole text is kept too
+_END: Final = 24  # characters of a signature, which no two tokens share
 _DIGEST_BYTES: Final = 16
 
 
@@ -36,21 +36,26 @@ class Seen:
     They are kept by a keyed digest in two generations: what is seen again moves to the young one, and when that is half
     of the limit, the old one goes. So a token stays as long as it is seen before a quarter of the limit comes new.
 
-    Those of the last few thousand are at hand by all that was shown, a token or a header's value, which saves the
-    digest's microsecond. For the others Python's own hash finds the place, and the digest decides: junk costs none.
+    Those of the last few thousand are at hand with all that was shown, a token or a header's value, which saves the
+    digest's microsecond: its end leads to it, and the whole is compared. For the others Python's own hash finds the
+    place, and the digest decides: junk costs none.
     """
 
-    __slots__ = ("_at_hand", "_half", "_key", "_lock", "_most_at_hand", "_old", "_young", "at_hand")
+    __slots__ = ("_at_hand", "_half", "_key", "_lock", "_most_at_hand", "_old", "_young")
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
         self._most_at_hand = min(_AT_HAND, limit // 4)
         self._key = secrets.token_bytes(32)
-        self._at_hand: dict[str | bytes, Sight] = {}
+        self._at_hand: dict[str | bytes, tuple[str | bytes, Sight]] = {}
         self._young: dict[int, Sight] = {}
         self._old: dict[int, Sight] = {}
         self._lock = threading.Lock()
-        self.at_hand: Callable[[str | bytes], Sight | None] = self._at_hand.get
+
+    def at_hand(self, shown: str | bytes) -> Sight | None:
+        """What is at hand for exactly this."""
+        held = self._at_hand.get(shown[-_END:])
+        return held[1] if held is not None and held[0] == shown else None
 
     def fetch(self, token: str, shown: str | bytes) -> bool:
         """Have exactly this token at hand, under what was shown; False if it is not kept."""
@@ -70,7 +75,7 @@ class Seen:
         with self._lock:
             if len(self._at_hand) >= self._most_at_hand:
                 self._at_hand.clear()
-            self._at_hand[shown] = sight
+            self._at_hand[shown[-_END:]] = shown, sight
             if len(self._young) >= self._half:
                 self._old, self._young = self._young, {}
             self._young[place] = sight

@@ -52,9 +52,9 @@ class Table:
             if found is not None and found[0] < shape.index:
                 break
             cell = shape.cells.get(shape.literals(given))
-            if cell is not None:
+            if cell is not None and (shape.last is None or given[shape.last]):
                 row = cell.get(method) or cell.get(None)
-                if row is not None and (found is None or row[0] < found[0]) and shape.fits(given):
+                if row is not None and (found is None or row[0] < found[0]):
                     found = row
         return None if found is None else found[1]
 
@@ -71,14 +71,17 @@ class Table:
 class _Shape:
     """The rows that have their literal segments in the same places."""
 
-    __slots__ = ("_ends_open", "cells", "index", "length", "literals", "rest")
+    __slots__ = ("cells", "index", "last", "length", "literals", "rest")
 
     def __init__(self, index: int, pattern: Pattern) -> None:
-        """``index`` is the first row's."""
+        """``index`` is the first row's.
+
+        ``last`` is the place of a final part that may be any text but none; no other part of a path can be empty.
+        """
         self.index = index
         self.rest = pattern.rest
         self.length = len(pattern.segments) + 1  # a path begins with a slash, so its first part is empty
-        self._ends_open = pattern.segments[-1:] == (None,)
+        self.last = self.length - 1 if pattern.segments[-1:] == (None,) else None
         places = [place for place, part in enumerate(pattern.segments, 1) if part is not None]
         self.literals: Callable[[Sequence[str | None]], Hashable] = itemgetter(0, *places)
         self.cells: dict[Hashable, _Cell] = {}
@@ -86,7 +89,3 @@ class _Shape:
     def cell_of(self, pattern: Pattern) -> _Cell:
         """Where the rows of a pattern of this shape belong."""
         return self.cells.setdefault(self.literals(("", *pattern.segments)), {})
-
-    def fits(self, given: list[str]) -> bool:
-        """Whether a path's parts, of which none but the last can be empty, have a text wherever a name stands."""
-        return not self._ends_open or given[self.length - 1] != ""

@@ -130,7 +130,7 @@ def _flood(kinds: dict[str, list[str]]) -> list[Row]:
 def _counted(guard: Guard) -> Callable[[], int]:
     """How many signatures the guard has found good so far."""
     found = 0
-    known = guard._source.known()
+    known = guard._source.known
     assert known is not None
     for key in known.knowledge.keys:
         check = key.verify

@@ -72,19 +72,13 @@ class Feed:
             for number in range(1, CUTOFFS + 1)
         ]
         head = HEAD + CUTOFFS
-        self._known = Known(
-            fold(None, Page(ISSUER, "i1", EPOCH, None, head, head, 1, entries, keys, "c")), boot_clock()
-        )
+        self.known = Known(fold(None, Page(ISSUER, "i1", EPOCH, None, head, head, 1, entries, keys, "c")), boot_clock())
 
     def start(self) -> None:
         """Nothing to start."""
 
     def stop(self) -> None:
         """Nothing to stop."""
-
-    def known(self) -> Known:
-        """The same all the time."""
-        return self._known
 
     def clock(self) -> float:
         """The clock that a real follower has."""

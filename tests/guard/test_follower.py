@@ -70,7 +70,7 @@ def running() -> bool:
 
 def number(follower: Follower) -> int | None:
     """How far it has come."""
-    known = follower.known()
+    known = follower.known
     return known and known.knowledge.number
 
 
@@ -110,7 +110,7 @@ class TestFollowing:
         until(lambda: number(follower) == 95)
         assert shown[:10] == [None] * 10
         assert {query["hold"] for query in authority.asked[:10]} == {"0"}
-        known = follower.known()
+        known = follower.known
         assert known is not None
         assert len(known.knowledge.cutoffs) == 95
 
@@ -122,7 +122,7 @@ class TestFollowing:
         shown: list[tuple[int | None, float]] = []
 
         def note_and_answer(handler: Handler, page: bytes) -> None:
-            known = follower.known()
+            known = follower.known
             assert known is not None
             shown.append((number(follower), known.as_of))
             handler.answer(page)
@@ -134,7 +134,7 @@ class TestFollowing:
         until(lambda: number(follower) == 25)
         (_, before), *_ = shown
         assert shown[:3] == [(0, before), (10, before), (20, before)]
-        known = follower.known()
+        known = follower.known
         assert known is not None
         assert known.as_of > before
 
@@ -154,7 +154,7 @@ class TestFollowing:
         now[0] = 150.0
         release.set()
         assert follower.wait(LONG)
-        known = follower.known()
+        known = follower.known
         assert known is not None
         assert known.as_of == 100.0
 
@@ -162,9 +162,9 @@ class TestFollowing:
         """An empty page after a hold renews the date; the hold is a quarter of the staleness."""
         follower = follow(max_staleness=timedelta(seconds=0.4))
         assert follower.wait(LONG)
-        first = follower.known()
+        first = follower.known
         assert first is not None
-        until(lambda: (known := follower.known()) is not None and known.as_of > first.as_of + 0.2)
+        until(lambda: (known := follower.known) is not None and known.as_of > first.as_of + 0.2)
         assert authority.asked[-1]["hold"] == "0.1"
 
     def test_new_epoch(self, authority: Authority, follow: Callable[..., Follower]) -> None:
@@ -176,7 +176,7 @@ class TestFollowing:
             authority.epoch, authority.entries = "e2", []
             authority.moved.notify_all()
         authority.cut_off("user", "bob", "user_disabled")
-        until(lambda: (known := follower.known()) is not None and known.knowledge.epoch == "e2")
+        until(lambda: (known := follower.known) is not None and known.knowledge.epoch == "e2")
 
     def test_credentials(self, authority: Authority, follow: Callable[..., Follower]) -> None:
         """Both parts are form-encoded before they are joined (RFC 6749 section 2.3.1), and shown nowhere."""
@@ -276,7 +276,7 @@ def test_improper(case: str, authority: Authority, follow: Callable[..., Followe
     prepare(authority)
     follower = follow(max_bytes=20_000)
     until(lambda: complaint in (follower.last_error or ""))
-    assert follower.known() is None
+    assert follower.known is None
     authority.misbehave = None
     authority.change.clear()
     follower.wake()
@@ -291,14 +291,14 @@ def test_improper_later(case: str, authority: Authority, follow: Callable[..., F
     follower = follow(max_bytes=20_000)
     until(lambda: len(authority.asked) > 1)
     IMPROPER[case][0](authority)
-    before = follower.known()
+    before = follower.known
     authority.cut_off("user", "bob", "user_disabled")
     until(lambda: IMPROPER[case][1] in (follower.last_error or ""))
-    assert follower.known() is before
+    assert follower.known is before
     authority.misbehave = None
     authority.change.clear()
     until(lambda: number(follower) == 2)
-    known = follower.known()
+    known = follower.known
     assert known is not None
     assert len(known.knowledge.cutoffs) == 2
 
@@ -334,13 +334,13 @@ def test_behind(authority: Authority, follow: Callable[..., Follower]) -> None:
         authority.cut_off("user", name, "user_disabled")
     follower = follow()
     until(lambda: len(authority.asked) > 1)
-    before = follower.known()
+    before = follower.known
     with authority.moved:
         authority.entries.pop()
         authority.moved.notify_all()
     until(lambda: "behind" in (follower.last_error or "") or "elsewhere" in (follower.last_error or ""))
     until(lambda: len(authority.asked) > 4)
-    assert follower.known() is before
+    assert follower.known is before
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"])

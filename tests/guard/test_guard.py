@@ -11,6 +11,7 @@ from tests.guard.world import AUDIENCE, EPOCH, ISSUER, World
 from watchword import Guard, Issuer, Key, KeySet, Position, Refused, Rule, errors, role, signed_in
 from watchword.core.encoding import b64url_decode, b64url_encode
 from watchword.guard.decisions import Decision
+from watchword.guard.source import Known
 
 OLD = 31.0  # seconds, over the default max_staleness
 
@@ -38,6 +39,24 @@ def test_no_text_at_all(world: World, token: Any) -> None:
     for verify in (world.guard().verify, world.guard().data):
         with pytest.raises(errors.Malformed):
             verify(token)
+
+
+class Paused:
+    """The world as a source; this process is held up whenever it has read what is known."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.seconds = 0.0
+
+    @property
+    def known(self) -> Known | None:
+        """What the world knew a while ago."""
+        before = self._world.known
+        self._world.now += self.seconds
+        return before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
 
 
 class TestOrder:
@@ -195,18 +214,16 @@ class TestStaleness:
         world.learn()
         assert decide(guard, token) == "allowed"
 
-    def test_the_clock_comes_last(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A pause in the middle of a decision counts against it."""
-        guard, token = world.guard(), world.token()
-        known = world.known
-
-        def and_then_pause() -> object:
-            before = known()
-            world.now += OLD
-            return before
-
-        monkeypatch.setattr(world, "known", and_then_pause)
-        assert decide(guard, token) == "guard_stale"
+    def test_the_clock_comes_last(self, world: World) -> None:
+        """A pause in the middle of a decision counts against it, for new tokens and for those seen before."""
+        paused = Paused(world)
+        guard = Guard(ISSUER, audience=AUDIENCE, source=paused, clock=lambda: world.wall_time)
+        token = world.token()
+        assert decide(guard, token) == "allowed"
+        paused.seconds = OLD
+        for shown in (token, world.token()):
+            assert decide(guard, shown) == "guard_stale"
+            world.learn()
 
     def test_status(self, world: World) -> None:
         """The status tells an operator what is known and how old it is."""

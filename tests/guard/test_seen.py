@@ -33,7 +33,7 @@ def decide(guard: Guard, fields: list[bytes]) -> Caller:
 def count(world: World) -> Callable[[], int]:
     """How many signatures the guard has found good so far."""
     found = 0
-    known = world.known()
+    known = world.known
     assert known is not None
     key = next(iter(known.knowledge.keys))
     verify = key.verify
@@ -292,7 +292,7 @@ class TestBounds:
 
     def test_the_digest_decides(self, world: World) -> None:
         """A token that Python's hash takes for another is not that other."""
-        known = world.known()
+        known = world.known
         assert known is not None
         guard, seen, token = world.guard(), Seen(8), world.token()
         facts = guard.verify(token)._facts
@@ -312,7 +312,7 @@ class TestBounds:
             world.cut_off("user", f"u-{number}", "user_disabled")
         gc.collect()
         issuer_knowledge = [thing for thing in gc.get_objects() if isinstance(thing, Knowledge)]
-        known = world.known()
+        known = world.known
         assert known is not None
         alive = [one for one in issuer_knowledge if one.keys is known.knowledge.keys]
         assert len(alive) == 1
@@ -350,7 +350,7 @@ class TestNeverAnotherAnswer:
 
 def happen(world: World, tokens: list[str], what: str, detail: Any) -> None:
     """One thing happens in the world."""
-    known = world.known()
+    known = world.known
     assert known is not None
     if what == "token":
         tokens.append(world.token(subject=f"u-{detail % 2}", session=f"s-{detail % 3}", roles=["editor"][: detail % 2]))
@@ -364,7 +364,7 @@ def happen(world: World, tokens: list[str], what: str, detail: Any) -> None:
         knowledge = known.knowledge
         number = knowledge.number
         page = Page(ISSUER, "i1", knowledge.epoch, number, number, number, knowledge.floor, [], None, "c")
-        world._known = Known(fold(knowledge, page), world.now)
+        world.known = Known(fold(knowledge, page), world.now)
     elif what == "snapshot":
         withdrawn = (world.key.kid,) if detail == "withdrawn" else ()
         floor, epoch = world.number if detail == "floor" else 0, "e9" if detail == "epoch" else EPOCH

@@ -25,7 +25,7 @@ class World:
         self.starts = 0
         self.last_error: str | None = None
         self.issuer = Issuer(ISSUER, key, clock=lambda: self.wall_time)
-        self._known: Known | None = None
+        self.known: Known | None = None
         self.learn()
 
     # -- the Source
@@ -37,10 +37,6 @@ class World:
     def stop(self) -> None:
         """Nothing runs."""
 
-    def known(self) -> Known | None:
-        """What the test has let it learn."""
-        return self._known
-
     def clock(self) -> float:
         """What the test has set."""
         return self.now
@@ -51,7 +47,7 @@ class World:
 
     def wait(self, timeout: float) -> bool:
         """At once."""
-        return self._known is not None
+        return self.known is not None
 
     # -- for the test
 
@@ -62,7 +58,7 @@ class World:
 
     def forget_everything(self) -> None:
         """As if no snapshot had ever come."""
-        self._known = None
+        self.known = None
 
     def learn(self, *, floor: int = 0, withdrawn: tuple[str, ...] = (), epoch: str = EPOCH) -> None:
         """A snapshot without cutoffs, as of now."""
@@ -71,16 +67,16 @@ class World:
             keys = []
         keys += [PageKey(kid, "withdrawn", None) for kid in withdrawn]
         page = Page(ISSUER, "i1", epoch, None, self.number, self.number, floor, [], keys, "c")
-        self._known = Known(fold(None, page), self.now)
+        self.known = Known(fold(None, page), self.now)
 
     def cut_off(self, scope: str, id_: str, reason: str) -> None:
         """One more entry in the log, known as of now."""
-        assert self._known is not None
-        known = self._known.knowledge
+        assert self.known is not None
+        known = self.known.knowledge
         self.number += 1
         entry = PageEntry(self.number, scope, id_, reason)
         page = Page(ISSUER, "i1", EPOCH, known.number, self.number, self.number, known.floor, [entry], None, "c")
-        self._known = Known(fold(known, page), self.now)
+        self.known = Known(fold(known, page), self.now)
 
     def token(self, **claims: Any) -> str:
         """Ada's token for this service, with changes."""

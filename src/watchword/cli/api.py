@@ -109,7 +109,7 @@ def local_api(settings: Settings) -> Iterator[Api]:
         async def token() -> str:
             # Between two requests the loop stands still, and so does what our own guard knows.
             await authority.source.catch_up()
-            if authority.source.known() is None:  # else the wall would say no more than that it knows nothing
+            if authority.source.known is None:  # else the wall would say no more than that it knows nothing
                 hint = "run `watchword recover` if the database was restored"
                 raise failed("history_lost", HistoryLost.sentence, reason=authority.source.last_error, hint=hint)
             return await operator_token(authority)

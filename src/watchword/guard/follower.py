@@ -56,7 +56,7 @@ class Follower:
         self._max_bytes = max_bytes
         self.clock = clock
         self.last_error: str | None = None
-        self._known: Known | None = None
+        self.known: Known | None = None
         self._draft: Knowledge | None = None  # what is folded so far; a long snapshot is not shown before it is whole
         self._cursor: str | None = None
         self._run: _Run | None = None
@@ -78,10 +78,6 @@ class Follower:
         if run is not None:
             run.stop()
             run.ended.wait(_STOP_TIME)
-
-    def known(self) -> Known | None:
-        """The latest knowledge."""
-        return self._known
 
     def wake(self) -> None:
         """Ask again soon if the last attempt failed; while a request is held, the authority answers it anyway."""
@@ -158,13 +154,13 @@ class Follower:
 
     def _take(self, page: Page, asked: float) -> bool:
         """Fold a page in, and show what is known if it may be seen; whether it brought anything new."""
-        before, shown = self._draft, self._known
+        before, shown = self._draft, self.known
         folded = fold(before, page)
         if folded.complete:
-            self._known = Known(folded, asked)
+            self.known = Known(folded, asked)
             self._ready.set()
         elif shown is not None and before is shown.knowledge and page.after is not None:
-            self._known = Known(folded, shown.as_of)  # more cutoffs than before, but dated as before
+            self.known = Known(folded, shown.as_of)  # more cutoffs than before, but dated as before
         self._draft, self._cursor = folded, folded.cursor
         return page.after is None or bool(page.entries) or page.keys is not None
 
@@ -174,7 +170,7 @@ class Follower:
         """No thread of the parent runs here, and its locks may be held for ever; its connection is still its own."""
         run, self._run = self._run, None
         self._lock = threading.Lock()
-        ready, self._ready = self._known is not None, threading.Event()
+        ready, self._ready = self.known is not None, threading.Event()
         if ready:
             self._ready.set()
         if run is not None:

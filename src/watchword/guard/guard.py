@@ -169,7 +169,7 @@ class Guard:
 
         ``shown`` is a token if it is text, and an ``Authorization`` field's value if it is bytes: never the same thing.
         """
-        sight, known = self._seen.at_hand(shown), self._source.known()
+        sight, known = self._seen.at_hand(shown), self._source.known
         if sight is None or known is None:
             return None
         facts, now, leeway = sight.facts, self._clock(), self._leeway
@@ -209,7 +209,7 @@ class Guard:
     def _known(self) -> Known:
         if not self._begun:
             self.start()
-        known = self._source.known()
+        known = self._source.known
         if known is None:
             raise errors.NotReady(self._source.last_error or "nothing is known yet")
         return known
@@ -289,7 +289,7 @@ class Guard:
 
     def status(self) -> Status:
         """What is known at this moment."""
-        known, last_error = self._source.known(), self._source.last_error
+        known, last_error = self._source.known, self._source.last_error
         if known is None:
             return Status(False, None, None, None, 0, [], last_error)
         knowledge, staleness = known.knowledge, max(0.0, self._source.clock() - known.as_of)

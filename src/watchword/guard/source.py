@@ -22,16 +22,21 @@ class Known(NamedTuple):
 
 
 class Source(Protocol):
-    """Keeps a guard's knowledge current. All of it may be called from any thread."""
+    """Keeps a guard's knowledge current. All of it may be called, and read, from any thread."""
+
+    @property
+    def known(self) -> Known | None:
+        """The latest knowledge: an immutable pair, swapped whole; None before the first."""
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the latest attempt to learn failed; None if it did not."""
 
     def start(self) -> None:
         """Begin to follow; again is harmless, and it can be started again after `stop`. Does no I/O itself."""
 
     def stop(self) -> None:
         """End promptly; what is known stays and grows old."""
-
-    def known(self) -> Known | None:
-        """The latest knowledge, without waiting: an immutable pair, swapped whole; None before the first."""
 
     def clock(self) -> float:
         """Now, in seconds, by the clock that dates what is known."""
@@ -41,10 +46,6 @@ class Source(Protocol):
 
     def wait(self, timeout: float) -> bool:
         """Block until the first knowledge is there, at most ``timeout`` seconds; whether it is."""
-
-    @property
-    def last_error(self) -> str | None:
-        """Why the latest attempt to learn failed; None if it did not."""
 
 
 boot_clock: Final[Callable[[], float]] = (
@@ -64,17 +65,13 @@ class FixedKeys:
         if isinstance(keys, PublicKey):
             keys = [keys]
         key_set = keys if isinstance(keys, KeySet) else KeySet(keys)
-        self._known = Known(_KeysAlone("", "", 0, 0, 0, key_set, Cutoffs(), ""), math.inf)
+        self.known = Known(_KeysAlone("", "", 0, 0, 0, key_set, Cutoffs(), ""), math.inf)
 
     def start(self) -> None:
         """Nothing to start."""
 
     def stop(self) -> None:
         """Nothing to stop."""
-
-    def known(self) -> Known:
-        """The keys, certain for ever."""
-        return self._known
 
     def wake(self) -> None:
         """No news will ever come."""

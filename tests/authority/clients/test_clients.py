@@ -34,7 +34,7 @@ async def _token(http: AsyncClient, client: tuple[str, str | None], **more: str)
 
 def _judged(authority: Authority, token: str) -> str:
     """What a guard of any audience that follows the log would say, by the cutoffs alone."""
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     knowledge = known.knowledge
     verifier = Verifier(ISSUER, "orders", knowledge.keys, max_lifetime=timedelta(hours=1))

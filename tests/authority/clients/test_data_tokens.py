@@ -19,7 +19,7 @@ async def service(http: AsyncClient, operator: Headers) -> Headers:
 
 
 def _verifier(authority: Authority, audience: str) -> Verifier:
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     return Verifier(ISSUER, audience, known.knowledge.keys)
 

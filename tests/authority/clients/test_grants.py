@@ -106,7 +106,7 @@ async def test_a_changed_secret_ends_everything_of_the_client(
     changed = good(await http.post(f"/admin/clients/{service[0]}/secret", headers=operator))
     assert code(await http.post("/token", data=_form(service))) == "invalid_client"
     new = good(await http.post("/token", data=_form((service[0], changed["client_secret"]))))["access_token"]
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     verdicts = []
     for token in (old, new):

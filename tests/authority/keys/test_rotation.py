@@ -161,7 +161,7 @@ async def _check(authority: Authority, before: dict[str, str], number: int, verb
         assert scopes == [KEYS] * number
         private = (await connection.execute(select(keys.c.kid).where(keys.c.wrapped.is_not(None)))).scalars()
         assert {after[name] for name in private} == {"current", "next"}
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     assert {key.kid for key in known.knowledge.keys} == {kid for kid, its in after.items() if its != "withdrawn"}
     assert known.knowledge.keys.withdrawn == {kid for kid, its in after.items() if its == "withdrawn"}

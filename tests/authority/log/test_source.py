@@ -12,7 +12,7 @@ async def test_what_this_process_changed_is_known_before_the_change_is_answered(
     """Read your own revocation: no request after the answer finds the guard behind."""
     async with authority.changing() as connection:
         number = await cut_token(connection, "t")
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     assert known.knowledge.number == number
 
@@ -22,9 +22,9 @@ async def test_lost_history_leaves_what_is_known_to_grow_old(authority: Authorit
     async with authority.database.writing() as connection:
         await connection.execute(update(head).values(alarm="lost"))
     await authority.source.catch_up()
-    before = authority.source.known()
+    before = authority.source.known
     await authority.source.catch_up()
-    assert authority.source.known() is before
+    assert authority.source.known is before
     assert "history_lost" in (authority.source.last_error or "")
 
 
@@ -32,7 +32,7 @@ async def test_a_new_epoch_is_followed(authority: Authority) -> None:
     """After a recovery the guard knows the new epoch, and no error stays behind."""
     async with authority.changing() as connection:
         position = await new_epoch(connection)
-    known = authority.source.known()
+    known = authority.source.known
     assert known is not None
     assert known.knowledge.epoch == position.epoch
     assert authority.source.last_error is None

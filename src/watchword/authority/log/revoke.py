@@ -64,7 +64,7 @@ async def _cut(authority: Authority, connection: AsyncConnection, client: Client
 
 def _own_token(authority: Authority, token: str, client: str, longest: int) -> str | None:
     """The id of a token that this client was given, for whichever of its audiences, if any guard may still take it."""
-    known = authority.source.known()
+    known = authority.source.known
     try:
         audience = read_unverified(token)[1].get("aud")
         if known is None or not isinstance(audience, str):

@@ -16,20 +16,14 @@ QUIET_SECONDS: Final = 2.0
 class DatabaseSource:
     """A guard's `Source` over the authority's own log; `catch_up` gives read-your-writes within the process."""
 
+    clock = staticmethod(boot_clock)
+
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
-        self._known: Known | None = None
+        self.known: Known | None = None
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self.last_error: str | None = None
-
-    def clock(self) -> float:
-        """Seconds on the clock that dates knowledge."""
-        return boot_clock()
-
-    def known(self) -> Known | None:
-        """What is known and since when, or None before the first read."""
-        return self._known
 
     def start(self) -> None:
         """The authority starts this with `follow`, on its event loop; a guard need not."""
@@ -43,7 +37,7 @@ class DatabaseSource:
 
     def wait(self, timeout: float) -> bool:  # noqa: ARG002 - the protocol's signature
         """Whether there is a first snapshot; the authority reads it before it listens, so nobody waits."""
-        return self._known is not None
+        return self.known is not None
 
     async def catch_up(self) -> None:
         """Know everything that was committed before this call; what fails is kept in ``last_error``."""
@@ -71,11 +65,11 @@ class DatabaseSource:
             await self._reader.wait(move, QUIET_SECONDS)
 
     async def _fold_all(self) -> None:
-        knowledge: Knowledge | None = self._known.knowledge if self._known else None
+        knowledge: Knowledge | None = self.known.knowledge if self.known else None
         while True:
             as_of = self.clock()
             after = self._reader.cursor(knowledge.cursor) if knowledge else None
             knowledge = fold(knowledge, (await self._reader.read(after)).page)
             if knowledge.complete:
-                self._known = Known(knowledge, as_of)
+                self.known = Known(knowledge, as_of)
                 return

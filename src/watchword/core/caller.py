@@ -64,7 +64,7 @@ _NOTHING: Final = Grant(frozenset(), frozenset(), frozenset(), frozenset())
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What is asked of a verified token all the time: as little as can be, as guards keep many.
 
-    ``begins`` is the later of ``iat`` and ``nbf``.
+    It stands from ``begins`` until before ``ends``, in seconds since 1970, the leeway for clocks included.
     """
 
     subject: str
@@ -72,14 +72,13 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     session: str | None
     token_id: str | None
     issuer: str
-    issued_at: float
     begins: float
-    expires_at: float
+    ends: float
     position: Position | None
     grant: Grant
 
     @classmethod
-    def of(cls, claims: Claims, grant: Grant, issuer: str) -> Self:
+    def of(cls, claims: Claims, grant: Grant, issuer: str, leeway: float) -> Self:
         """The facts in checked claims; ``issuer`` is one text for all tokens."""
         begins, client, session, token_id = claims.iat, claims.client_id, claims.sid, claims.jti
         if not isinstance(claims.nbf, UnsetType) and claims.nbf > begins:
@@ -90,9 +89,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
             None if isinstance(session, UnsetType) else session,
             None if isinstance(token_id, UnsetType) else token_id,
             issuer,
-            claims.iat,
-            begins,
-            claims.exp,
+            begins - leeway,
+            claims.exp + leeway,
             claims.position,
             grant,
         )
@@ -126,16 +124,6 @@ class _Verified:
     def token_id(self) -> str | None:
         """``jti``."""
         return self._facts.token_id
-
-    @property
-    def issued_at(self) -> float:
-        """``iat``, in seconds since 1970."""
-        return self._facts.issued_at
-
-    @property
-    def expires_at(self) -> float:
-        """``exp``, in seconds since 1970."""
-        return self._facts.expires_at
 
     @property
     def position(self) -> Position | None:
@@ -200,6 +188,18 @@ class Caller(_Verified):
             return payload
 
     @property
+    def issued_at(self) -> float:
+        """``iat``, in seconds since 1970."""
+        issued: float = self.claims["iat"]
+        return issued
+
+    @property
+    def expires_at(self) -> float:
+        """``exp``, in seconds since 1970."""
+        expires: float = self.claims["exp"]
+        return expires
+
+    @property
     def fingerprint(self) -> str:
         """The first 16 hex digits of the token's SHA-256: names it in logs without being it."""
         return fingerprint(self._shown.token)
@@ -230,15 +230,15 @@ class Data(_Verified):
     Keep ``token_id`` until ``expires_at`` where the same data must not be taken twice.
     """
 
-    __slots__ = ("_content",)
+    __slots__ = ("_claims",)
 
-    _content: Mapping[str, Any]
+    _claims: DataClaims
 
     @classmethod
-    def _of(cls, claims: DataClaims, issuer: str) -> "Data":
+    def _of(cls, claims: DataClaims, issuer: str, leeway: float) -> "Data":
         data = _new(cls)
-        _put_facts(data, Facts.of(claims, _NOTHING, issuer))
-        _put_content(data, MappingProxyType(claims.data))
+        _put_facts(data, Facts.of(claims, _NOTHING, issuer, leeway))
+        _put_claims(data, claims)
         return data
 
     @property
@@ -249,7 +249,17 @@ class Data(_Verified):
     @property
     def content(self) -> Mapping[str, Any]:
         """The data itself."""
-        return self._content
+        return MappingProxyType(self._claims.data)
+
+    @property
+    def issued_at(self) -> float:
+        """``iat``, in seconds since 1970."""
+        return self._claims.iat
+
+    @property
+    def expires_at(self) -> float:
+        """``exp``, in seconds since 1970."""
+        return self._claims.exp
 
     def __repr__(self) -> str:
         return f"Data(client={self.client!r}, members={sorted(self.content)})"
@@ -260,7 +270,7 @@ _new = object.__new__
 _put_facts = _Verified.__dict__["_facts"].__set__
 _put_shown = Caller.__dict__["_shown"].__set__
 _put_payload = Caller.__dict__["_payload"].__set__
-_put_content = Data.__dict__["_content"].__set__
+_put_claims = Data.__dict__["_claims"].__set__
 
 
 def fingerprint(token: str) -> str:

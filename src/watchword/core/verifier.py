@@ -81,14 +81,14 @@ class Verifier:
         payload = self._signed_payload(token, ACCESS_TYPE, self.keys if keys is None else keys)
         claims = decode_claims(payload, AccessClaims, self._excused)
         self._check(claims)
-        return Facts.of(claims, grants.of(claims), self.issuer)
+        return Facts.of(claims, grants.of(claims), self.issuer, self._leeway)
 
     def verify_data(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
         payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
         claims = decode_claims(payload, DataClaims, self._excused)
         self._check(claims)
-        return Data._of(claims, self.issuer)
+        return Data._of(claims, self.issuer, self._leeway)
 
     def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> bytes:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))

@@ -95,7 +95,6 @@ class Guard:
         self._grants = Grants(roles or {}, inherits or {})
         self._seen = Seen(max_cached)
         self._clock = clock
-        self._leeway = leeway.total_seconds()
         self._max_staleness = max_staleness.total_seconds()
         self._begun = False
         if source is not None:
@@ -172,8 +171,8 @@ class Guard:
         sight, known = self._seen.at_hand(shown), self._source.known
         if sight is None or known is None:
             return None
-        facts, now, leeway = sight.facts, self._clock(), self._leeway
-        if not facts.begins - leeway <= now < facts.expires_at + leeway:
+        facts = sight.facts
+        if not facts.begins <= self._clock() < facts.ends:
             return None
         if sight.version is not known.knowledge.version and not self._stands_still(sight, known.knowledge):
             return None

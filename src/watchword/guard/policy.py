@@ -20,13 +20,13 @@ class Policy:
 
     def __init__(self, *rows: tuple[str, str, Rule]) -> None:
         self.rows = rows
-        self._table = Table(_compiled(row) for row in rows)
+        self._first = Table(_compiled(row) for row in rows).first
         if len({(method, path) for method, path, _ in rows}) != len(rows):
             raise ValueError("two rows for the same method and path: the second could never be reached")
 
     def rule(self, method: str, path: str) -> Rule | None:
         """The rule for a request whose router will see this path; None if no row covers it."""
-        return self._table.first("GET" if method == "HEAD" else method, path)
+        return self._first("GET" if method == "HEAD" else method, path)
 
     def __repr__(self) -> str:
         return "Policy(" + ", ".join(f"({method!r}, {path!r}, {rule})" for method, path, rule in self.rows) + ")"

@@ -378,6 +378,18 @@ class TestData:
         token: str = world.issuer.mint_data(**common | changes)  # type: ignore[arg-type]
         return token
 
+    def test_what_is_unknown(self, world: World, keys: Mapping[str, Key]) -> None:
+        """An unknown key or epoch is refused while knowledge is fresh, and is no verdict while it is old."""
+        guard = world.guard()
+        foreign = Issuer(ISSUER, keys["ES256"], clock=lambda: world.wall_time)
+        strange = foreign.mint_data(client="billing", audience=AUDIENCE, data={})
+        former = self.data(world, position=Position("e0", 0))
+        for seconds, kinds in ((0, (errors.UnknownKey, errors.FormerEpoch)), (OLD, (errors.Stale, errors.Stale))):
+            world.now += seconds
+            for token, kind in zip((strange, former), kinds, strict=True):
+                with pytest.raises(kind):
+                    guard.data(token)
+
     def test_good(self, world: World) -> None:
         """What another client sent comes out, with its name."""
         data = world.guard().data(self.data(world))

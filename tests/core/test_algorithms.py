@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword import Key
-from watchword.core.algorithms import ALGORITHMS, RSA_DEFAULT_BITS, _raw, algorithm, default_algorithm
+from watchword.core.algorithms import ALGORITHMS, RSA_DEFAULT_BITS, _der, _raw, algorithm, default_algorithm
 
 DATA = b"header.payload"
 ORDERS = {
@@ -94,6 +94,16 @@ class TestEcdsa:
         numbers = st.integers(1, bits).flatmap(lambda width: st.integers(2 ** (width - 1), 2**width - 1))
         r, s, size = data.draw(numbers), data.draw(numbers), (bits + 7) // 8
         assert _raw(encode_dss_signature(r, s), size) == r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+    @pytest.mark.parametrize("size", [32, 48, 66])
+    @given(data=st.data())
+    def test_any_bytes_as_der(self, size: int, data: st.DataObject) -> None:
+        """Whatever bytes come as a signature, zeros and numbers out of range too: the DER of these two integers."""
+        halves = st.binary(min_size=size, max_size=size) | st.integers(0, size).flatmap(
+            lambda zeros: st.binary(min_size=size - zeros, max_size=size - zeros).map(lambda rest: bytes(zeros) + rest)
+        )
+        r, s = data.draw(halves), data.draw(halves)
+        assert _der(r + s, size) == encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
 
     def test_padding_is_not_optional(self, keys: Mapping[str, Key]) -> None:
         """Without the zeros that r or s begin with, the numbers are the same and the spelling is another."""

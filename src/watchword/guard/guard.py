@@ -1,6 +1,7 @@
 """The guard: the checks of every request, in their order, on what is known in this process."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Final, final
 
 from watchword import errors
-from watchword.core.caller import Caller, Data, Facts
+from watchword.core.caller import Caller, Data, Facts, VerifiedCaller
 from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
@@ -18,11 +19,11 @@ from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.asgi import App, Wall
 from watchword.guard.bearer import bearer_token
-from watchword.guard.decisions import Decision
+from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
-from watchword.guard.seen import Seen, Sight
+from watchword.guard.seen import END, Seen, Sight
 from watchword.guard.source import FixedKeys, Known, Source
 from watchword.transport import Address, Credentials
 
@@ -94,6 +95,7 @@ class Guard:
         self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
         self._grants = Grants(roles or {}, inherits or {})
         self._seen = Seen(max_cached)
+        self._at_hand = self._seen.at_hand
         self._clock = clock
         self._max_staleness = max_staleness.total_seconds()
         self._begun = False
@@ -123,14 +125,15 @@ class Guard:
                 facts = self._recall(authorization[0], decision) if len(authorization) == 1 else None
                 if facts is None:
                     facts = self._verified(bearer_token(authorization), authorization[0], decision)
-                caller = Caller._of(facts, decision)
+                caller = VerifiedCaller(facts, decision)
                 refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
                 if refusal is not None:
                     raise refusal
         except Refused as refused:
             decision.decided(rule, refused)
             raise
-        decision.decided(rule, None)
+        if rule is anyone or logger.isEnabledFor(logging.INFO):
+            decision.decided(rule, None)
         return caller
 
     def verify(self, token: str | bytes) -> Caller:
@@ -142,8 +145,9 @@ class Guard:
         except Refused as refusal:
             decision.decided(None, refusal)
             raise
-        decision.decided(None, None)
-        return Caller._of(facts, decision)
+        if logger.isEnabledFor(logging.INFO):
+            decision.decided(None, None)
+        return VerifiedCaller(facts, decision)
 
     def recheck(self, caller: Caller) -> Caller:
         """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
@@ -168,9 +172,10 @@ class Guard:
 
         ``shown`` is a token if it is text, and an ``Authorization`` field's value if it is bytes: never the same thing.
         """
-        sight, known = self._seen.at_hand(shown), self._source.known
-        if sight is None or known is None:
+        held, known = self._at_hand.get(shown[-END:]), self._source.known
+        if held is None or held[0] != shown or known is None:
             return None
+        sight = held[1]
         facts = sight.facts
         if not facts.begins <= self._clock() < facts.ends:
             return None

@@ -16,7 +16,8 @@ from watchword.core.feed import Knowledge
 from watchword.core.keyset import KeySet
 
 _AT_HAND: Final = 4096  # tokens whose whole text is kept too
-_END: Final = 24  # characters of a signature, which no two tokens share
+END: Final = 24
+"""How many characters at the end of what was shown lead to it; of a signature, no two tokens share so many."""
 _DIGEST_BYTES: Final = 16
 
 
@@ -37,25 +38,20 @@ class Seen:
     of the limit, the old one goes. So a token stays as long as it is seen before a quarter of the limit comes new.
 
     Those of the last few thousand are at hand with all that was shown, a token or a header's value, which saves the
-    digest's microsecond: its end leads to it, and the whole is compared. For the others Python's own hash finds the
-    place, and the digest decides: junk costs none.
+    digest's microsecond: its `END` leads to it, and the whole must be compared. For the others Python's own
+    hash finds the place, and the digest decides: junk costs none.
     """
 
-    __slots__ = ("_at_hand", "_half", "_key", "_lock", "_most_at_hand", "_old", "_young")
+    __slots__ = ("_half", "_key", "_lock", "_most_at_hand", "_old", "_young", "at_hand")
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
         self._most_at_hand = min(_AT_HAND, limit // 4)
         self._key = secrets.token_bytes(32)
-        self._at_hand: dict[str | bytes, tuple[str | bytes, Sight]] = {}
+        self.at_hand: dict[str | bytes, tuple[str | bytes, Sight]] = {}
         self._young: dict[int, Sight] = {}
         self._old: dict[int, Sight] = {}
         self._lock = threading.Lock()
-
-    def at_hand(self, shown: str | bytes) -> Sight | None:
-        """What is at hand for exactly this."""
-        held = self._at_hand.get(shown[-_END:])
-        return held[1] if held is not None and held[0] == shown else None
 
     def fetch(self, token: str, shown: str | bytes) -> bool:
         """Have exactly this token at hand, under what was shown; False if it is not kept."""
@@ -73,9 +69,9 @@ class Seen:
 
     def _store(self, place: int, shown: str | bytes, sight: Sight) -> None:
         with self._lock:
-            if len(self._at_hand) >= self._most_at_hand:
-                self._at_hand.clear()
-            self._at_hand[shown[-_END:]] = shown, sight
+            if len(self.at_hand) >= self._most_at_hand:
+                self.at_hand.clear()
+            self.at_hand[shown[-END:]] = shown, sight
             if len(self._young) >= self._half:
                 self._old, self._young = self._young, {}
             self._young[place] = sight

@@ -166,11 +166,11 @@ def authorization_fields(scope: Scope) -> list[bytes]:
         if not isinstance(headers, list | tuple):
             headers = scope["headers"] = list(headers)  # the app reads them after us
         for name, value in headers:
-            if len(name) == 13 and bytes(name).lower() == b"authorization":  # the length first, as it is quicker
+            # The length first, as it is quickest; ASGI wants lower case, and another spelling counts all the same.
+            if len(name) == 13 and (name == b"authorization" or bytes(name).lower() == b"authorization"):
+                if type(value) is not bytes:
+                    raise AmbiguousCredentials("headers that cannot be read")
                 values.append(value)
     except (KeyError, TypeError, ValueError):
         raise AmbiguousCredentials("headers that cannot be read") from None
-    for value in values:
-        if type(value) is not bytes:
-            raise AmbiguousCredentials("headers that cannot be read")
     return values

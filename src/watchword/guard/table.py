@@ -43,11 +43,10 @@ class Table:
         settled = self._literal.get(path)
         if settled is not None:
             return settled[method] if method in settled else settled[None]
-        return self._search(method, path, None) if has_one_reading(path) else None
+        return self._search(method, path.split("/"), None) if has_one_reading(path) else None
 
-    def _search(self, method: str | None, path: str, found: _Row | None) -> Rule | None:
+    def _search(self, method: str | None, given: list[str], found: _Row | None) -> Rule | None:
         """The first row among the shapes, unless ``found`` stands above it."""
-        given = path.split("/")
         for shape in self._by_parts.get(len(given), self._open):
             if found is not None and found[0] < shape.index:
                 break
@@ -61,7 +60,8 @@ class Table:
     def _settled(self, path: str, cell: _Cell) -> dict[str | None, Rule | None]:
         """The rule for each method that any row names, and (None) for all others, at a path that is spelt out."""
         named = {None, *cell}.union(*(cell for shape in self._shapes for cell in shape.cells.values()))
-        return {method: self._search(method, path, cell.get(method) or cell.get(None)) for method in named}
+        given = path.split("/")
+        return {method: self._search(method, given, cell.get(method) or cell.get(None)) for method in named}
 
     def _fitting(self, parts: int) -> "tuple[_Shape, ...]":
         return tuple(s for s in self._shapes if s.length == parts or (s.rest and s.length < parts))

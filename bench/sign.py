@@ -1,6 +1,5 @@
 """Minting: the issuer against the bare signature with a prepared key."""
 
-from functools import partial
 from typing import Final
 
 from bench import world
@@ -18,9 +17,10 @@ def measure() -> list[Section]:
         signer, tokens = world.key(algorithm, bits), world.tokens(algorithm, bits)
         name = algorithm if bits is None else f"{algorithm}-{bits}"
         primitive, columns = world.bare_sign(signer, tokens)
-        mint = partial(world.mint, Issuer(world.ISSUER, signer))
-        numbers = range(len(tokens))
-        samples = interleave({"bare": each(primitive, *columns), "mint": each(mint, numbers)}, rounds=31)
+        mint = Issuer(world.ISSUER, signer).mint
+        contents = [world.content(number) for number in range(len(tokens))]
+        subjects = {"bare": each(primitive, *columns), "mint": each(lambda content, m=mint: m(**content), contents)}
+        samples = interleave(subjects, rounds=31)
         rows.append(Row(f"bare primitive, {name}", samples.cost("bare"), "µs"))
         rows.append(Row(f"Issuer.mint, {name}", samples.ratio("mint", "bare"), "x", _GOALS[algorithm]))
     return [Section("sign", "Signing, against the bare primitive", rows)]

@@ -34,17 +34,22 @@ def key(algorithm: str, bits: int | None) -> Key:
     return Key.generate(algorithm, bits=bits)
 
 
+def content(number: int) -> dict[str, Any]:
+    """What the authority puts into an access token: every claim of RFC 9068, two roles, a session and a position."""
+    return {
+        "subject": f"u-{number:08}",
+        "audience": AUDIENCE,
+        "client": "web",
+        "roles": ["editor", "reader"],
+        "session": f"s-{number:016x}",
+        "position": _POSITION,
+        "lifetime": _LIFETIME,
+    }
+
+
 def mint(issuer: Issuer, number: int) -> str:
-    """An access token as the authority makes it: every claim of RFC 9068, two roles, a session and a position."""
-    return issuer.mint(
-        subject=f"u-{number:08}",
-        audience=AUDIENCE,
-        client="web",
-        roles=["editor", "reader"],
-        session=f"s-{number:016x}",
-        position=_POSITION,
-        lifetime=_LIFETIME,
-    )
+    """An access token as the authority makes it."""
+    return issuer.mint(**content(number))
 
 
 @cache

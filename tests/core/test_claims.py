@@ -17,8 +17,8 @@ from watchword.core import claims as claims_module
 from watchword.core.caller import Grant, VerifiedCaller, fingerprint
 from watchword.core.claims import REGISTERED, AccessClaims, DataClaims, decode_claims, read_claims
 from watchword.core.compact import strict_object
-from watchword.core.encoding import b64url_decode, b64url_encode, json_encode
-from watchword.errors import InvalidClaim, NotPermitted
+from watchword.core.encoding import MAX_DEPTH, b64url_decode, b64url_encode, json_encode
+from watchword.errors import InvalidClaim, Malformed, NotPermitted
 
 NONE: frozenset[str] = frozenset()
 GOOD: dict[str, object] = {
@@ -143,6 +143,7 @@ class TestTypes:
             with pytest.raises(InvalidClaim) as refusal:
                 read_claims(payload, AccessClaims, NONE)
             assert "hunter2" not in f"{refusal.value}{refusal.value!r}"
+        assert "hunter2" not in claims_module._without_values("Object contains unknown field `hunter2`")
 
 
 @pytest.fixture
@@ -207,6 +208,25 @@ class TestReading:
                 return  # nothing that JSON has
         assert found[0] == found[1]
 
+    @pytest.mark.parametrize("name", ["jti", "client_id"])
+    def test_excused_by_both(self, name: str) -> None:
+        """A claim that may be missing may be so in either order, and in neither if it is not excused."""
+        payload = {claim: value for claim, value in (GOOD | {"roles": []}).items() if claim != name}
+        ordered = {claim: payload[claim] for claim in AccessClaims.__struct_fields__ if claim in payload}
+        for members in (ordered, dict(reversed(ordered.items()))):
+            assert decode_claims(json_encode(members), AccessClaims, frozenset({name})).sub == "u-1"
+            with pytest.raises(InvalidClaim, match="missing"):
+                decode_claims(json_encode(members), AccessClaims, NONE)
+
+    @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+    def test_depth(self, opening: str, closing: str) -> None:
+        """What nests too deep is refused, although it stands as our own issuer would write it."""
+        start = '{"iss":"i","sub":"s","aud":"a","client_id":"c","iat":1,"exp":2,"jti":"t","data":{"a":'
+        most = MAX_DEPTH - 2  # the payload and its data are two
+        assert decode_claims(f"{start}{opening * most}0{closing * most}}}}}".encode(), DataClaims, NONE).sub == "s"
+        with pytest.raises(Malformed):
+            decode_claims(f"{start}{opening * (most + 1)}0{closing * (most + 1)}}}}}".encode(), DataClaims, NONE)
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -269,6 +289,16 @@ class TestCaller:
         assert caller.scopes == {"read", "write"}
         assert caller.permissions == frozenset()
         assert caller.claims["team"] == {"name": "blue"}
+
+    def test_from_when_until_when(self, keys: Mapping[str, Key]) -> None:
+        """A token stands from the later of iat and nbf until exp, and the leeway longer at either end."""
+        issuer = Issuer("i", keys["ES256"], clock=lambda: 1000)
+        verifier = Verifier("i", "a", keys["ES256"].public, leeway=timedelta(seconds=3), clock=lambda: 1020)
+        for not_before, begins in ((None, 997), (990, 997), (1020, 1017)):
+            minute = timedelta(seconds=60)
+            token = issuer.mint(subject="s", audience="a", client="c", not_before=not_before, lifetime=minute)
+            facts = verifier.facts(token)
+            assert (facts.begins, facts.ends) == (begins, 1063)
 
     def test_missing_claims_are_none(self, keys: Mapping[str, Key]) -> None:
         """No session, no scope and no position for a client that acts for itself."""
@@ -385,6 +415,7 @@ class TestData:
         assert (data.client, data.content, data.position) == ("web", {"a": 1, "b": "hunter2"}, Position("e", 3))
         assert (data.issued_at, data.expires_at) == (1000, 1300)
         assert data.token_id
+        assert data.issuer == "i"
         assert repr(data) == "Data(client='web', members=['a', 'b'])"
         with pytest.raises(TypeError):
             data.content["a"] = 2  # type: ignore[index]

@@ -157,6 +157,8 @@ class TestJsonDecode:
         """Neighbours do not add up, and brackets in texts do not count."""
         assert json_decode(b"[" + b"[{}]," * 99 + b"[]]") == [[{}]] * 99 + [[]]
         assert json_decode(b'["' + b"[{" * 99 + b'","\\"[[[[\\\\"]') == ["[{" * 99, '"[[[[\\']
+        for depth in range(1, 9):
+            json_decode(b"[" * depth + b'"' + b"[" * 99 + b'"' + b"]" * depth)
 
     @given(st.lists(st.tuples(st.integers(0, MAX_DEPTH + 2), st.sampled_from(["", "[", '{"', "]\\"])), max_size=6))
     def test_the_deepest_place_decides(self, branches: list[tuple[int, str]]) -> None:

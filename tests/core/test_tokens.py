@@ -439,6 +439,15 @@ class TestHeader:
         forge.header |= {"x5c": ["a" * 2000] * 8, "x": {str(number): number for number in range(450)}, "y": [[]] * 200}
         assert answer(verifier.verify, forge.token()) == ""
 
+    @pytest.mark.parametrize("more", [0, 1])
+    def test_the_most_members(self, forge: Forge, verifier: Verifier, more: int) -> None:
+        """1,024 quotes and 256 brackets are the most, and not one more."""
+        named = forge.header | {f"m{number}": number for number in range(506 + more)}
+        nested = forge.header | {"x": [[]] * (254 + more)}
+        for members in (named, nested):
+            refused = answer(verifier.verify, forge.token(json.dumps(members)))
+            assert refused == ("token_malformed" if more else "")
+
     def test_unknown_members(self, forge: Forge, verifier: Verifier) -> None:
         """Other members are ignored (RFC 7515 section 4)."""
         forge.header |= {"cty": "JWT", "zip": "DEF", "own": {"a": [1]}, "epk": {}}
@@ -715,6 +724,10 @@ class TestVerifierSettings:
     def test_a_minute_of_leeway(self, keys: Mapping[str, Key]) -> None:
         """The cap itself is allowed."""
         Verifier(ISSUER, "orders", keys["ES256"].public, leeway=timedelta(seconds=60))
+
+    def test_all_algorithms(self, keys: Mapping[str, Key]) -> None:
+        """Whoever names all that there are has said the default."""
+        Verifier(ISSUER, "orders", keys["ES256"].public, algorithms=NAMES)
 
     def test_keys_are_unique(self, keys: Mapping[str, Key]) -> None:
         """Two keys of one name are refused at the start."""

@@ -85,7 +85,8 @@ class TestHttp:
             assert (answered.status, answered.body) == (200, b"nobody")
         world.forget_everything()
         assert (await ask(wall, "/health", "HEAD")).status == 200
-        assert (await ask(wall, "/health", headers=[(b"authorization", b"x")] * 2)).status == 200
+        for headers in ([(b"authorization", b"x")] * 2, [(b"authorization", None)], None):
+            assert (await ask(wall, "/health", headers=headers)).status == 200
         refused = await ask(wall, token=world.token())
         assert (refused.status, refused.header("retry-after")) == (503, "1")
 
@@ -93,9 +94,15 @@ class TestHttp:
         """A token is looked for in one place only."""
         token = world.token().encode()
         wall = world.guard().asgi(denied(), POLICY)
-        for name in (b"x-authorization", b"proxy-authorization", b"cookie", b"authorization2", b"x-access-token"):
+        names = (b"x-authorization", b"proxy-authorization", b"cookie", b"authorization2", b"x-access-token")
+        for name in (*names, b"if-none-match"):
             answered = await ask(wall, headers=[(name, b"Bearer " + token)], query_string=b"access_token=" + token)
             assert answered.json["code"] == "no_token"
+
+    async def test_a_name_as_long(self, world: World) -> None:
+        """A header whose name is as long as that of Authorization is another header."""
+        headers = [(b"if-none-match", b"x"), (b"authorization", b"Bearer " + world.token().encode())]
+        assert (await ask(world.guard().asgi(app, POLICY), headers=headers)).body == b"ada"
 
     async def test_two_fields(self, world: World) -> None:
         """Two Authorization fields are 400, however they are spelled and even if both are good."""
@@ -280,9 +287,10 @@ class TestRefusedInside:
         async def broken(request: Request) -> Response:
             raise ExceptionGroup("tasks", [ValueError()])
 
-        for handler, status in ((refused, 404), (broken, 500)):
+        for handler, status, text in ((refused, 404, "not_found"), (broken, 500, "Internal Server Error")):
             client = TestClient(wall(handler), raise_server_exceptions=False)
-            assert client.get(path, headers={"Authorization": f"Bearer {world.token()}"}).status_code == status
+            answer = client.get(path, headers={"Authorization": f"Bearer {world.token()}"})
+            assert (answer.status_code, text in answer.text) == (status, True)
 
     @pytest.mark.parametrize("path", ["/direct", "/mounted/x"])
     async def test_other_refusals(self, wall: Any, world: World, path: str) -> None:

@@ -41,3 +41,16 @@ def test_refused(fields: list[bytes], code: str) -> None:
     with pytest.raises(Refused) as refused:
         bearer_token(fields)
     assert refused.value.code == code
+
+
+def test_nothing_else_is_passed_over() -> None:
+    """Beside space and tab, nothing around the field's value is dropped: not in front, and not at its end."""
+    for other in set(range(256)) - set(b" \t"):
+        sign = bytes([other])
+        with pytest.raises(Refused):
+            bearer_token([sign + b"Bearer a.b.c"])
+        if sign.isalnum() or sign in b"-_.":
+            assert bearer_token([b"Bearer a.b.c" + sign]) == "a.b.c" + sign.decode()
+        else:
+            with pytest.raises(Refused):
+                bearer_token([b"Bearer a.b.c" + sign])

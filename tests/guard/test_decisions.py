@@ -52,6 +52,18 @@ async def test_lines(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[1].startswith("refused not_permitted GET /orders/1 subject='ada'")
 
 
+async def test_a_refusal_names_its_rule(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever was refused, its line says which rule the request was under; where no row covers it, none."""
+    wall = world.guard().asgi(app, POLICY)
+    await ask(wall)
+    await ask(wall, token=world.token())
+    await ask(wall, method="POST", token=world.token())
+    told = [(vars(record)["code"], vars(record)["rule"]) for record in caplog.records]
+    assert told == [("no_token", "role editor"), ("not_permitted", "role editor"), ("no_rule", None)]
+    assert [vars(record)["fingerprint"] is None for record in caplog.records] == [True, False, False]
+    assert vars(caplog.records[0])["detail"] == "no Authorization field"
+
+
 async def test_no_token_in_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """No line of any decision holds a token, or any part of one that could be used."""
     good, expired = world.token(roles=["editor"]), world.token(issued_at=world.wall_time - 5000)
@@ -89,6 +101,21 @@ async def test_one_line_whatever_the_path_holds(world: World, caplog: pytest.Log
     assert len(record.getMessage()) < 700
 
 
+async def test_long_texts(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """200 characters are written whole; of more, the first 199 and a sign that there was more."""
+    wall = world.guard().asgi(app, POLICY)
+    for length in (200, 201, 300):
+        await ask(wall, "/" + "z" * (length - 1))
+    whole = "/" + "z" * 199
+    assert [vars(record)["path"] for record in caplog.records] == [whole, whole[:-1] + "…", whole[:-1] + "…"]
+
+
+async def test_a_token_in_a_path(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Where a path holds a token, its line says so."""
+    await ask(world.guard().asgi(app, POLICY), "/orders/eyJhbGciOiJub25lIn0.e30.x/y")
+    assert vars(caplog.records[0])["path"] == "/orders/[token]/y"
+
+
 async def test_levels(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """What strangers can cause is INFO, what is open to anyone DEBUG; a guard that knows too little is a WARNING."""
     wall = world.guard().asgi(app, POLICY)
@@ -111,6 +138,23 @@ async def test_a_refusal_of_the_app_has_its_line(world: World, caplog: pytest.Lo
     assert [vars(record)["code"] for record in caplog.records] == ["allowed", "not_found"]
 
 
+async def test_each_refusal_has_one_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that the app kept and raised later is not told again, though another was told since."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        kept = []
+        for name in ("first", "second"):
+            try:
+                scope["caller"].require(role(name))
+            except Refused as refusal:
+                kept.append(refusal)
+        raise kept[0]
+
+    answered = await ask(world.guard().asgi(refusing, POLICY), token=world.token(roles=["editor"]))
+    assert answered.json["missing"] == ["role first"]
+    assert [vars(record)["rule"] for record in caplog.records] == ["role editor", "role first", "role second"]
+
+
 def test_direct_use(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """Tokens verified outside HTTP leave their lines, data tokens with their client."""
     guard = world.guard()
@@ -118,8 +162,16 @@ def test_direct_use(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Refused):
         guard.verify("x")
     guard.data(world.issuer.mint_data(client="b", audience="orders", data={}, position=world.head))
+    with pytest.raises(Refused):
+        guard.data(world.issuer.mint_data(client="b", audience="others", data={}, position=world.head))
     told = [(vars(r)["method"], vars(r)["code"], vars(r)["client"]) for r in caplog.records]
-    assert told == [("verify", "allowed", "web"), ("verify", "token_malformed", None), ("data", "allowed", "b")]
+    assert told == [
+        ("verify", "allowed", "web"),
+        ("verify", "token_malformed", None),
+        ("data", "allowed", "b"),
+        ("data", "wrong_audience", None),
+    ]
+    assert {vars(record)["path"] for record in caplog.records} == {"-"}
 
 
 async def test_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tests.guard.world import AUDIENCE, EPOCH, ISSUER, World
 
-from watchword import Guard, Issuer, Key, KeySet, Position, Refused, Rule, errors, role, signed_in
+from watchword import Guard, Issuer, Key, KeySet, Position, Refused, Rule, anyone, errors, role, signed_in
 from watchword.core.encoding import b64url_decode, b64url_encode
 from watchword.guard.decisions import Decision
+from watchword.guard.guard import Status
 from watchword.guard.source import Known
 
 OLD = 31.0  # seconds, over the default max_staleness
@@ -33,12 +34,26 @@ def changed_header(token: str, **members: object) -> str:
     return f"{b64url_encode(json.dumps(changed).encode())}.{payload}.{signature}"
 
 
-@pytest.mark.parametrize("token", [None, 5, [], bytearray(b"a.b.c")])
+@pytest.mark.parametrize("token", [None, 5, [], bytearray(b"a.b.c"), b"a.b.\xff", "a.b.\xe9"])
 def test_no_text_at_all(world: World, token: Any) -> None:
-    """Values of other types are no tokens."""
+    """Values of other types are no tokens, nor is text beyond ASCII."""
     for verify in (world.guard().verify, world.guard().data):
         with pytest.raises(errors.Malformed):
             verify(token)
+
+
+def test_anyone(world: World) -> None:
+    """Where anyone may, there is no caller, whatever was shown."""
+    for fields in ([], [f"Bearer {world.token()}".encode()], [b"x", b"y"]):
+        assert world.guard().decide(fields, anyone, Decision("GET", "/")) is None
+
+
+def test_leeway_and_lifetime_are_settings(world: World) -> None:
+    """How far clocks may differ, and how long a token may live, is for the service to say."""
+    own = world.guard(leeway=timedelta(seconds=20), max_lifetime=timedelta(minutes=10))
+    early, long = world.token(issued_at=world.wall_time + 15), world.token(lifetime=timedelta(minutes=11))
+    assert (decide(own, early), decide(own, long)) == ("allowed", "lifetime_too_long")
+    assert (decide(world.guard(), early), decide(world.guard(), long)) == ("token_not_yet_valid", "allowed")
 
 
 class Paused:
@@ -194,9 +209,12 @@ class TestCutOff:
         """A stranger cannot make the follower ask, not even while knowledge is too old."""
         forged = Issuer(ISSUER, keys["ES256"], clock=lambda: world.wall_time)
         token = forged.mint(subject="x", audience=AUDIENCE, client="x", position=Position(EPOCH, 99))
+        data = forged.mint_data(client="x", audience=AUDIENCE, data={}, position=Position(EPOCH, 99))
         assert decide(world.guard(), token) == "unknown_key"
         world.now += OLD
         assert decide(world.guard(), token) == "guard_stale"
+        with pytest.raises(errors.Stale):
+            world.guard().data(data)
         assert world.wakes == 0
 
 
@@ -233,12 +251,13 @@ class TestStaleness:
         status = guard.status()
         assert (status.fresh, status.position, status.epoch, status.staleness) == (True, 1, EPOCH, 3.0)
         assert (status.cutoffs, status.keys, status.last_error) == (1, [world.key.kid], None)
-        world.now += OLD
-        assert not guard.status().fresh
-        world.forget_everything()
+        world.now += 27
+        assert guard.status().fresh
+        world.now += 0.1
         world.last_error = "connection refused"
-        status = guard.status()
-        assert (status.fresh, status.position, status.last_error) == (False, None, "connection refused")
+        assert (guard.status().fresh, guard.status().last_error) == (False, "connection refused")
+        world.forget_everything()
+        assert guard.status() == Status(False, None, None, None, 0, [], "connection refused")
 
     def test_recheck(self, world: World) -> None:
         """Work that goes on asks again, and hears of what happened since it began."""
@@ -321,6 +340,7 @@ class TestAddress:
         """Https, and plain http to this machine."""
         Guard(ISSUER, audience=AUDIENCE, feed=feed)
         Guard(ISSUER, audience=AUDIENCE, feed="http://auth.example", unsafely_allow_plain_http=True)
+        Guard(ISSUER, audience=AUDIENCE, feed=feed, client_id="orders", client_secret="a secret")
 
     def test_half_a_pair(self) -> None:
         """An id without a secret is an error at the start."""
@@ -412,7 +432,7 @@ class TestData:
         assert refused.value.code == reason
 
     def test_refused(self, world: World) -> None:
-        """Neither kind of token passes for the other, and staleness counts."""
+        """Neither kind of token passes for the other; staleness counts, and whoever waits for it to end is heard."""
         guard = world.guard()
         with pytest.raises(errors.WrongType):
             guard.data(world.token())
@@ -424,3 +444,4 @@ class TestData:
         world.now += OLD
         with pytest.raises(errors.Stale):
             guard.data(token)
+        assert world.wakes == 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword import Policy, Rule, anyone, role, signed_in
-from watchword.guard.paths import Pattern, route_path
+from watchword.guard.paths import Pattern, has_one_reading, route_path
 
 SHOP = Policy(
     ("GET", "/health", anyone),
@@ -81,6 +81,13 @@ def test_first_row(method: str, path: str, rule: Rule) -> None:
 def test_no_row(method: str, path: str) -> None:
     """Other methods, other paths and paths with several readings match no row."""
     assert SHOP.rule(method, path) is None
+
+
+def test_a_path_begins_with_a_slash() -> None:
+    """What does not is no path, and has no reading at all."""
+    assert has_one_reading("/orders")
+    for path in ("", "orders", " /orders", "*"):
+        assert not has_one_reading(path)
 
 
 def test_names_with_dots_are_names() -> None:

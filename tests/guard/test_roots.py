@@ -1,5 +1,6 @@
 """Apps whose routers would see other paths than a wall around them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,11 +43,39 @@ def test_moved(app: object) -> None:
         at(""),
         CORSMiddleware(Starlette(routes=[Route("/v1", PlainTextResponse(""))])),
         Starlette(routes=[Mount("/api", routes=[Mount("/v1", app=at("/api/v1"))])]),
+        Starlette(routes=[Mount("/api", routes=[Host("shop.example", app=at("/api"))])]),
+        SimpleNamespace(routes=[SimpleNamespace(routes=[])]),
     ],
 )
 def test_settled(app: object) -> None:
     """None, or one that says where it is mounted."""
     assert moved_root(app) is None
+
+
+def test_deep() -> None:
+    """One below 32 others is found."""
+    app: Any = at("/v1")
+    for _ in range(32):
+        app = CORSMiddleware(app)
+    assert moved_root(app) == "/v1"
+
+
+def test_once() -> None:
+    """What stands at one place by several ways is looked into once, or a few dozen hosts would cost hours."""
+    looks: list[object] = []
+
+    class Counted:
+        """An app that counts who asks."""
+
+        @property
+        def root_path(self) -> str:
+            """None of its own."""
+            looks.append(self)
+            return ""
+
+    app: Any = Counted()
+    assert moved_root(Starlette(routes=[Host("a.example", app=app), Host("b.example", app=app)])) is None
+    assert looks == [app]
 
 
 def test_without_end() -> None:

@@ -74,6 +74,15 @@ class TestSecondSight:
                 guard.verify(token)
         assert count() == len(tokens)
 
+    def test_after_news(self, world: World, count: Callable[[], int]) -> None:
+        """A cutoff for somebody else costs a look at it, and no signature."""
+        guard, token = world.guard(), world.token()
+        for number in range(3):
+            guard.verify(token)
+            world.cut_off("user", f"u-{number}", "user_disabled")
+        guard.verify(token)
+        assert count() == 1
+
     def test_none(self, world: World, count: Callable[[], int]) -> None:
         """A guard that may remember nothing verifies each time."""
         guard, token = world.guard(max_cached=0), world.token()
@@ -264,13 +273,24 @@ class TestBounds:
             guard.verify(world.token())
         assert len(guard._seen) == 0
 
-    def test_limit(self, world: World) -> None:
-        """Never more than the limit."""
-        guard = world.guard(max_cached=10)
+    @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11])
+    def test_limit(self, world: World, limit: int) -> None:
+        """Never more than the limit, be it odd or even, and hardly less than half of it."""
+        guard = world.guard(max_cached=limit)
         for _ in range(50):
             guard.verify(world.token())
-            assert len(guard._seen) <= 10
-        assert len(guard._seen) >= 5
+            assert len(guard._seen) <= limit
+        assert len(guard._seen) >= limit // 2
+
+    @pytest.mark.parametrize("limit", [20, 22])
+    def test_at_hand(self, world: World, limit: int) -> None:
+        """A quarter of the limit is at hand, and never more."""
+        guard = world.guard(max_cached=limit)
+        sizes = []
+        for _ in range(50):
+            guard.verify(world.token())
+            sizes.append(len(guard._seen.at_hand))
+        assert max(sizes) == limit // 4
 
     def test_what_is_in_use_stays(self, world: World, count: Callable[[], int]) -> None:
         """Tokens that come again stay, while five times the limit of others come once, and any amount of junk."""
@@ -297,10 +317,14 @@ class TestBounds:
         guard, seen, token = world.guard(), Seen(8), world.token()
         facts = guard.verify(token)._facts
         seen.keep(token, token, facts, known.knowledge)
-        other = world.token()
-        seen._young[hash(other)] = seen._young.pop(hash(token))
-        assert not seen.fetch(other, other)
-        assert other[-END:] not in seen.at_hand
+        for other in (world.token(), "\ud800"):
+            seen._young = {hash(other): next(iter(seen._young.values()))}
+            assert not seen.fetch(other, other)
+            assert other[-END:] not in seen.at_hand
+
+    def test_the_digest_is_keyed(self) -> None:
+        """No stranger can look for two tokens of one digest, as no two guards have the same key."""
+        assert Seen(8)._digest("a.b.c") != Seen(8)._digest("a.b.c")
 
     def test_old_knowledge_is_let_go(self, world: World) -> None:
         """What is kept about tokens holds no former knowledge alive, so that a busy log costs no memory."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -424,3 +424,14 @@ class TestWire:
         """Knowledge is swapped whole: none of its members can be set."""
         with pytest.raises(AttributeError):
             fold(None, snapshot()).keys = KeySet()  # type: ignore[misc]
+
+
+def test_a_changed_copy_is_another_version() -> None:
+    """Whoever makes knowledge out of other knowledge by hand makes another version of it."""
+    known = fold(None, snapshot())
+    copied = replace(known, floor=1)
+    assert copied.version is not known.version
+    assert known == replace(known)
+    assert fold(known, empty()).version is known.version
+    for other in (empty(floor=3), empty(keys=[page_key(0)]), news(), snapshot()):
+        assert fold(known, other).version is not known.version

@@ -253,3 +253,23 @@ def test_behind_a_proxy_that_strips(guard: Guard, issuer: Issuer) -> None:
     assert client.get("/api/health").status_code == 200
     assert client.get("/apihealth").status_code == 401
     assert client.get("/api/me", headers=bearer(issuer)).json() == "ada"
+
+
+def test_apps_with_root_paths(guard: Guard, issuer: Issuer) -> None:
+    """A mounted app that says where it is mounted is right; one that says another place is refused, and at once."""
+    top, sub, moved = FastAPI(), FastAPI(), FastAPI()
+    top.root_path, sub.root_path, moved.root_path = "/v1", "/v1/sub", "/v2"
+
+    @sub.get("/plain")
+    def plain() -> str:
+        return "plain"
+
+    top.mount("/sub", sub)
+    protect(top, guard)
+    client = TestClient(top)
+    assert client.get("/v1/sub/plain").status_code == 401
+    assert client.get("/v1/sub/plain", headers=bearer(issuer)).json() == "plain"
+    other = FastAPI()
+    other.mount("/sub", moved)
+    with pytest.raises(ValueError, match="/v2"):
+        protect(other, guard)

@@ -64,6 +64,19 @@ async def test_a_refusal_names_its_rule(world: World, caplog: pytest.LogCaptureF
     assert vars(caplog.records[0])["detail"] == "no Authorization field"
 
 
+async def test_lines_of_a_token_seen_before(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Who it was is told each time, whichever way the token was found."""
+    guard, token = world.guard(), world.token(roles=["editor"], session="s-1")
+    for _ in range(2):
+        await ask(guard.asgi(app, POLICY), "/orders/1", token=token)
+        guard.verify(token)
+    told = [record for record in map(vars, caplog.records) if record["code"] == "allowed"]
+    assert len(told) == 4
+    for line in told:
+        assert (line["subject"], line["client"], line["session"]) == ("ada", "web", "s-1")
+        assert line["fingerprint"] == hashlib.sha256(token.encode()).hexdigest()[:16]
+
+
 async def test_no_token_in_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """No line of any decision holds a token, or any part of one that could be used."""
     good, expired = world.token(roles=["editor"]), world.token(issued_at=world.wall_time - 5000)

@@ -11,9 +11,9 @@ from tests.guard.world import AUDIENCE, EPOCH, ISSUER, World
 
 from watchword import Caller, Guard, Refused, errors, role, signed_in
 from watchword.core.encoding import b64url_encode
-from watchword.core.feed import Knowledge, Page, fold
+from watchword.core.feed import Knowledge, Page, PageKey, fold
 from watchword.guard.decisions import Decision
-from watchword.guard.seen import END, Seen
+from watchword.guard.seen import Seen
 from watchword.guard.source import Known
 
 
@@ -195,6 +195,28 @@ class TestEveryTime:
         assert self.refused(guard, token) == "token_revoked"
         decide(guard, bearer(world.token(roles=["editor"], session="s-1", token_id="t-1")))
 
+    def turn(self, world: World, *, floor: int = 0, keys: list[PageKey] | None = None) -> None:
+        """A page without entries, which continues what is known."""
+        known = world.known
+        assert known is not None
+        number = known.knowledge.number
+        page = Page(ISSUER, "i1", EPOCH, number, number, number, floor, [], keys, "c")
+        world.known = Known(fold(known.knowledge, page), world.now)
+
+    def test_a_page_that_only_raises_the_floor(self, world: World, guard: Guard, token: str) -> None:
+        """The floor counts although no entry came with it."""
+        world.cut_off("user", "bob", "user_disabled")
+        decide(guard, bearer(token))
+        self.turn(world)
+        decide(guard, bearer(token))
+        self.turn(world, floor=1)
+        assert self.refused(guard, token) == "below_floor"
+
+    def test_a_page_that_only_changes_keys(self, world: World, guard: Guard, token: str) -> None:
+        """A key that is gone counts although no entry came with it."""
+        self.turn(world, keys=[PageKey(world.key.kid, "withdrawn", None)])
+        assert self.refused(guard, token) == "key_withdrawn"
+
     def test_floor(self, world: World, guard: Guard, token: str) -> None:
         """A floor that rises above the token."""
         world.number = 3
@@ -289,8 +311,26 @@ class TestBounds:
         sizes = []
         for _ in range(50):
             guard.verify(world.token())
-            sizes.append(len(guard._seen.at_hand))
-        assert max(sizes) == limit // 4
+            decide(guard, bearer(world.token()))
+            sizes.append((len(guard._seen._tokens), len(guard._seen._fields)))
+        assert max(sizes) == (limit // 4, limit // 4)
+
+    def test_a_padded_field_is_not_kept(self, world: World, count: Callable[[], int]) -> None:
+        """What a stranger puts around a token takes none of our memory, and is answered all the same."""
+        guard, token = world.guard(), world.token()
+        padded = [f"Bearer {' ' * size}{token}".encode() for size in (1, 5, 100_000)]
+        padded += [f"Bearer {token}{blanks}".encode() for blanks in (" ", "\t", " \t" * 500)]
+        for field in padded:
+            assert decide(guard, [field]).subject == "ada"
+        assert not guard._seen._fields
+        decide(guard, bearer(token))
+        assert len(guard._seen._fields) == 1
+        assert count() == 1
+
+    def test_nothing_is_held_over_a_fork(self, world: World) -> None:
+        """There is no lock that a child could inherit held."""
+        kinds = {type(getattr(world.guard()._seen, name)) for name in Seen.__slots__}
+        assert kinds == {dict, int, bytes}
 
     def test_what_is_in_use_stays(self, world: World, count: Callable[[], int]) -> None:
         """Tokens that come again stay, while five times the limit of others come once, and any amount of junk."""
@@ -316,11 +356,12 @@ class TestBounds:
         assert known is not None
         guard, seen, token = world.guard(), Seen(8), world.token()
         facts = guard.verify(token)._facts
-        seen.keep(token, token, facts, known.knowledge)
+        seen.keep(token, None, facts, known.knowledge)
         for other in (world.token(), "\ud800"):
             seen._young = {hash(other): next(iter(seen._young.values()))}
-            assert not seen.fetch(other, other)
-            assert other[-END:] not in seen.at_hand
+            assert seen.fetch(other, None) is None
+            assert seen.token(other) is None
+            assert seen.token(token) is not None
 
     def test_the_digest_is_keyed(self) -> None:
         """No stranger can look for two tokens of one digest, as no two guards have the same key."""
@@ -351,7 +392,7 @@ class TestNeverAnotherAnswer:
             st.one_of(
                 st.tuples(st.just("token"), st.integers(0, 5)),
                 st.tuples(st.just("cut"), st.sampled_from(["user", "session", "token", "client", "role", "everyone"])),
-                st.tuples(st.just("empty page"), st.none()),
+                st.tuples(st.just("empty page"), st.sampled_from(["same", "floor", "withdrawn", "keys"])),
                 st.tuples(st.just("snapshot"), st.sampled_from(["same", "floor", "epoch", "withdrawn"])),
                 st.tuples(st.just("wall"), st.sampled_from([-400, -3, -1, 1, 100, 299, 302])),
                 st.tuples(st.just("age"), st.sampled_from([1, 15, 31])),
@@ -387,7 +428,12 @@ def happen(world: World, tokens: list[str], what: str, detail: Any) -> None:
     elif what == "empty page":
         knowledge = known.knowledge
         number = knowledge.number
-        page = Page(ISSUER, "i1", knowledge.epoch, number, number, number, knowledge.floor, [], None, "c")
+        floor = number if detail == "floor" else knowledge.floor
+        keys: list[PageKey] | None = None
+        if detail in ("withdrawn", "keys"):
+            state: Any = "withdrawn" if detail == "withdrawn" else "current"
+            keys = [PageKey(world.key.kid, state, world.key.public.to_jwk() if detail == "keys" else None)]
+        page = Page(ISSUER, "i1", knowledge.epoch, number, number, number, floor, [], keys, "c")
         world.known = Known(fold(knowledge, page), world.now)
     elif what == "snapshot":
         withdrawn = (world.key.kid,) if detail == "withdrawn" else ()

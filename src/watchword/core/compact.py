@@ -6,8 +6,8 @@ from watchword.core.encoding import BASE64URL, ENDINGS, NotStrict, decode_canoni
 from watchword.errors import Malformed
 
 MAX_TOKEN_BYTES: Final = 64 * 1024
-# The largest headers in use, with a chain of certificates, have some twenty texts and three objects or lists.
-_MAX_HEADER_QUOTES: Final = 1024
+# The largest headers in use, with a chain of certificates, have some twenty commas and three objects or lists.
+_MAX_HEADER_COMMAS: Final = 128
 _MAX_HEADER_BRACKETS: Final = 256
 
 
@@ -60,7 +60,7 @@ def decode_header(segment: bytes) -> dict[str, Any]:
     costs more than a signature check.
     """
     text = decode_canonical(segment)
-    if text.count(b'"') > _MAX_HEADER_QUOTES or text.count(b"{") + text.count(b"[") > _MAX_HEADER_BRACKETS:
+    if text.count(b",") > _MAX_HEADER_COMMAS or text.count(b"{") + text.count(b"[") > _MAX_HEADER_BRACKETS:
         raise Malformed("more members than a header has")
     return strict_object(text)
 

@@ -97,7 +97,7 @@ class Knowledge:
     cutoffs: Cutoffs
     cursor: str
     born: float = 0.0
-    version: object = field(default_factory=object, compare=False, repr=False)
+    version: object = field(init=False, default_factory=object, compare=False, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -161,19 +161,12 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
         raise FeedError("the page has a gap")
     cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
     keys = known.keys if page.keys is None else _keys(page.keys)
-    same = keys is known.keys and cutoffs is known.cutoffs and page.floor == known.floor
-    return Knowledge(
-        page.instance,
-        page.epoch,
-        page.number,
-        page.head,
-        page.floor,
-        keys,
-        cutoffs,
-        page.cursor,
-        known.born,
-        known.version if same else object(),
+    then = Knowledge(
+        page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor, known.born
     )
+    if keys is known.keys and cutoffs is known.cutoffs and page.floor == known.floor:
+        object.__setattr__(then, "version", known.version)  # nothing that decides is another
+    return then
 
 
 def _check_forward(known: Knowledge, page: Page) -> None:

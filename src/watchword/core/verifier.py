@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from watchword import errors
 from watchword.core.algorithms import ALGORITHMS
-from watchword.core.caller import Caller, Data, Facts, Text, VerifiedCaller, VerifiedData
+from watchword.core.caller import Caller, Data, Facts, Text
 from watchword.core.claims import ACCESS_TYPE, DATA_TYPE, AccessClaims, Claims, DataClaims, decode_claims
 from watchword.core.compact import MAX_TOKEN_BYTES, decode_header, split_token, token_bytes
 from watchword.core.encoding import decode_canonical
@@ -72,7 +72,7 @@ class Verifier:
         ``keys`` stands in for the verifier's own for this one token.
         """
         facts = self.facts(token, keys=keys)
-        return VerifiedCaller(facts, Text(token if isinstance(token, str) else token.decode()))
+        return Caller._of(facts, Text(token if isinstance(token, str) else token.decode()))
 
     def facts(
         self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None, grants: Grants = _NO_TABLES
@@ -88,7 +88,7 @@ class Verifier:
         payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
         claims = decode_claims(payload, DataClaims, self._excused)
         self._check(claims)
-        return VerifiedData.of(claims, self.issuer, self._leeway)
+        return Data._of(claims, self.issuer, self._leeway)
 
     def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> bytes:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
@@ -155,7 +155,7 @@ def _allowed(keys: KeySet | SecretKeySet, names: Collection[str] | None) -> froz
     known = SECRET_ALGORITHMS if isinstance(keys, SecretKeySet) else ALGORITHMS
     if names is None:
         return frozenset(known)
-    allowed = frozenset(() if isinstance(names, str) else names)
+    allowed = frozenset(names)
     if not allowed or not known.keys() >= allowed:
         raise ValueError(f"algorithms is a list that is not empty, of {', '.join(known)}")
     return allowed

@@ -19,6 +19,7 @@ from watchword.errors import NoToken
 from watchword.guard.asgi import Wall
 from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy
+from watchword.guard.roots import check_roots
 from watchword.guard.rules import Rule, anyone, signed_in
 
 __all__ = ["need", "protect"]
@@ -54,7 +55,8 @@ def protect(app: FastAPI, guard: Guard, *, open: Iterable[str] = (), policy: Pol
     ``policy`` replaces "a caller" for all the rest. The wall goes innermost, so that CORS and other middleware serve
     refusals too, and the OpenAPI document says what is needed.
 
-    Call it before the app starts: ``RuntimeError`` after that, or for a second wall.
+    Call it before the app starts: ``RuntimeError`` after that, or for a second wall; ``ValueError`` if an app that is
+    mounted sets a ``root_path`` other than where it is mounted, as its router would see other paths than the wall.
     """
     if app.middleware_stack is not None:
         raise RuntimeError("protect comes before the app's start: until now it has answered without a wall")
@@ -64,7 +66,8 @@ def protect(app: FastAPI, guard: Guard, *, open: Iterable[str] = (), policy: Pol
         raise ValueError("open is a list of paths, not one text")
     rest = (("*", "/**", signed_in),) if policy is None else policy.rows
     whole = Policy(*(("GET", path, anyone) for path in open), *rest)
-    app.user_middleware.append(Middleware(Wall, guard, whole))
+    check_roots(app, app.root_path)
+    app.user_middleware.append(Middleware(Wall, guard, whole, root=app.root_path))
     _document(app, whole)
 
 

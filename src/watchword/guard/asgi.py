@@ -12,7 +12,7 @@ from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
-from watchword.guard.roots import moved_root
+from watchword.guard.roots import check_roots
 from watchword.guard.rules import Rule, anyone
 
 Scope = MutableMapping[str, Any]
@@ -40,13 +40,12 @@ class Wall:
 
     The app reads ``scope["caller"]``: a `Caller`, or None on rows that are open to `anyone`; what stood there before
     is never believed. A `Refused` that the app raises before it has begun to answer becomes the answer.
-    ``ValueError`` for an app in which some router would see other paths than the wall (`moved_root`).
+    ``ValueError`` for an app in which some router would see other paths than the wall (`check_roots`).
     """
 
-    def __init__(self, app: App, guard: Decider, policy: Policy) -> None:
-        moved = moved_root(app)
-        if moved is not None:
-            raise ValueError(f"an app inside sets its own root_path, {moved!r}: its router would see other paths")
+    def __init__(self, app: App, guard: Decider, policy: Policy, *, root: str = "") -> None:
+        """``root`` is the root path that the app around the wall has set, if it has."""
+        check_roots(app, root)
         self._app = app
         self._decide = guard.decide
         self._rule = policy.rule
@@ -58,19 +57,19 @@ class Wall:
         if kind == "http" or kind == "websocket":
             method, path = scope.get("method") if kind == "http" else "GET", route_path(scope)
             decision = Decision(method if isinstance(method, str) else "", path or "")
-            answer = _Answer(decision, self._realm, scope, send, kind == "websocket")
+            outgoing = _Answer(decision, self._realm, scope, send, kind == "websocket")
             rule = self._rule(decision.method, decision.path) if decision.method else None
             try:
                 caller = self._decide(() if rule is anyone else authorization_fields(scope), rule, decision)
             except Refused as refusal:
-                if answer.websocket:
+                if outgoing.websocket:
                     await receive()  # the handshake, which ASGI wants to be taken before it is denied
-                await answer.refuse(refusal)
+                await outgoing.refuse(refusal)
                 return
             try:
-                await self._app({**scope, "caller": caller}, receive, answer.pass_on)
+                await self._app({**scope, "caller": caller}, receive, outgoing.pass_on)
             except Refused as refusal:
-                await answer.raised(refusal)
+                await outgoing.raised(refusal)
         elif kind == "lifespan":
             await self._app(scope, receive, send)
         # Nothing else is spoken here: what cannot be decided about does not pass.
@@ -86,6 +85,7 @@ class _Answer(msgspec.Struct):
     websocket: bool
     begun: bool = False  # the app's answer, or the WebSocket, has begun
     replaced: bool = False  # the app's answer gives way to a refusal
+    closed: bool = False  # the app has closed the WebSocket
 
     def pass_on(self, message: Message) -> Awaitable[None]:
         """What the app sends, unless it is a server error made of a refusal: then the refusal itself.
@@ -93,10 +93,12 @@ class _Answer(msgspec.Struct):
         The exception handlers of an app do not reach into the apps mounted in it: their last resort answers 500 to
         whatever was raised there, and raises it again after that.
         """
+        if self.websocket:
+            self.begun = True
+            self.closed = message["type"] == "websocket.close"
         if self.begun:
             return _nothing() if self.replaced else self.send(message)
-        kind = message["type"]
-        self.begun = kind != "websocket.close"
+        self.begun, kind = True, message["type"]
         if kind == "http.response.start" and message["status"] >= 500:
             refusal = self._behind(message["status"])
             if refusal is not None:
@@ -106,7 +108,7 @@ class _Answer(msgspec.Struct):
 
     async def raised(self, refusal: Refused) -> None:
         """The app raised a refusal: answer it as far as that is still possible."""
-        if self.replaced:
+        if self.replaced or self.closed:
             return
         if not self.begun:
             await self.refuse(self._told(refusal))

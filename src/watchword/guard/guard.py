@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final, final
 
 from watchword import errors
-from watchword.core.caller import Caller, Data, Facts, VerifiedCaller
+from watchword.core.caller import Caller, Data, Facts
 from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
@@ -23,7 +23,7 @@ from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
-from watchword.guard.seen import END, Seen, Sight
+from watchword.guard.seen import Seen, Sight
 from watchword.guard.source import FixedKeys, Known, Source
 from watchword.transport import Address, Credentials
 
@@ -95,7 +95,6 @@ class Guard:
         self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
         self._grants = Grants(roles or {}, inherits or {})
         self._seen = Seen(max_cached)
-        self._at_hand = self._seen.at_hand
         self._clock = clock
         self._max_staleness = max_staleness.total_seconds()
         self._begun = False
@@ -122,17 +121,18 @@ class Guard:
         caller = None
         try:
             if rule is not anyone:
-                facts = self._recall(authorization[0], decision) if len(authorization) == 1 else None
+                field = authorization[0] if len(authorization) == 1 else b""
+                facts = self._recall(self._seen.field(field), field, decision)
                 if facts is None:
-                    facts = self._verified(bearer_token(authorization), authorization[0], decision)
-                caller = VerifiedCaller(facts, decision)
+                    facts = self._verified(bearer_token(authorization), field, decision)
+                caller = Caller._of(facts, decision)
                 refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
                 if refusal is not None:
                     raise refusal
         except Refused as refused:
             decision.decided(rule, refused)
             raise
-        if rule is anyone or logger.isEnabledFor(logging.INFO):
+        if logger.isEnabledFor(logging.INFO):
             decision.decided(rule, None)
         return caller
 
@@ -141,13 +141,13 @@ class Guard:
         decision = Decision("verify", "-")
         try:
             text = token if type(token) is str else _text(token)
-            facts = self._recall(text, decision) or self._verified(text, text, decision)
+            facts = self._recall(self._seen.token(text), text, decision) or self._verified(text, None, decision)
         except Refused as refusal:
             decision.decided(None, refusal)
             raise
         if logger.isEnabledFor(logging.INFO):
             decision.decided(None, None)
-        return VerifiedCaller(facts, decision)
+        return Caller._of(facts, decision)
 
     def recheck(self, caller: Caller) -> Caller:
         """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
@@ -167,15 +167,11 @@ class Guard:
         decision.decided(None, None)
         return data
 
-    def _recall(self, shown: str | bytes, decision: Decision) -> Facts | None:
-        """The facts of what is at hand, if it would certainly be found good again; all else goes the long way.
-
-        ``shown`` is a token if it is text, and an ``Authorization`` field's value if it is bytes: never the same thing.
-        """
-        held, known = self._at_hand.get(shown[-END:]), self._source.known
-        if held is None or held[0] != shown or known is None:
+    def _recall(self, sight: Sight | None, shown: str | bytes, decision: Decision) -> Facts | None:
+        """The facts of a token seen before, if it would certainly be found good again; all else goes the long way."""
+        known = self._source.known
+        if sight is None or known is None:
             return None
-        sight = held[1]
         facts = sight.facts
         if not facts.begins <= self._clock() < facts.ends:
             return None
@@ -193,12 +189,11 @@ class Guard:
         sight.version = knowledge.version
         return True
 
-    def _verified(self, token: str, shown: str | bytes, decision: Decision) -> Facts:
-        """The checks between a token's presence and the rule."""
-        if self._seen.fetch(token, shown):
-            facts = self._recall(shown, decision)
-            if facts is not None:
-                return facts
+    def _verified(self, token: str, field: bytes | None, decision: Decision) -> Facts:
+        """The checks between a token's presence and the rule; ``field`` is where it stood, if in one."""
+        facts = self._recall(self._seen.fetch(token, field), token, decision)
+        if facts is not None:
+            return facts
         decision.shown, known = token, self._known()
         try:
             facts = self._verifier.facts(token, keys=known.knowledge.keys, grants=self._grants)
@@ -207,7 +202,7 @@ class Guard:
             self._check_age(known, verified=False)
             raise
         self._check_age(known, verified=True)
-        self._seen.keep(token, shown, facts, known.knowledge)
+        self._seen.keep(token, field, facts, known.knowledge)
         return facts
 
     def _known(self) -> Known:
@@ -315,4 +310,4 @@ def _text(token: str | bytes) -> str:
     """The token as text; what is not ASCII becomes what no token holds."""
     if not isinstance(token, str | bytes):
         raise errors.Malformed("neither text nor bytes")
-    return token if isinstance(token, str) else token.decode("ascii", "replace")
+    return str.__str__(token) if isinstance(token, str) else token.decode("ascii", "replace")

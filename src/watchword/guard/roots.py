@@ -1,30 +1,36 @@
 """Root paths inside an app: where a router would see other paths than the wall around it."""
 
+from collections.abc import Iterator
 from typing import Final
 
 _DEEPEST: Final = 32  # apps within apps; what nests without end is no structure of routes
 
 
-def moved_root(app: object) -> str | None:
-    """The first ``root_path`` inside an app that is not where the app is mounted; None if there is none.
+def check_roots(app: object, root: str = "") -> None:
+    """See that every router inside an app sees the paths that a wall around it judges; ``ValueError`` otherwise.
 
     FastAPI and others put their own ``root_path`` in place of the scope's: to such a router alone, ``/v1/admin`` is
-    ``/admin``. Seen are middlewares with ``app``, and mounts with ``path`` and ``app``; what hides its app hides it.
+    ``/admin``. So each must be where it is mounted below ``root``. Seen are middlewares with ``app``, routers with
+    ``routes`` and ``default``, and their mounts and endpoints; an app that is hidden in another way stays hidden.
     """
-    return _moved(app, "", 0, set())
+    for found, mounted in _roots(app, root, ()):
+        if found not in ("", mounted):
+            raise ValueError(f"an app inside sets its own root_path, {found!r}: its router would see other paths")
 
 
-def _moved(app: object, mounted: str, depth: int, seen: set[tuple[int, str]]) -> str | None:
-    if app is None or depth > _DEEPEST or (id(app), mounted) in seen:
-        return None
-    seen.add((id(app), mounted))
-    root, routes = getattr(app, "root_path", ""), getattr(app, "routes", None)
-    if isinstance(root, str) and root not in ("", mounted):
-        return root
-    inside = [(getattr(app, "app", None), mounted)]
-    inside += [
-        (getattr(route, "app", None), mounted + getattr(route, "path", ""))
-        for route in (routes if isinstance(routes, list) else [])
-        if getattr(route, "routes", None) is not None  # a mount, not a handler
-    ]
-    return next(filter(None, (_moved(inner, place, depth + 1, seen) for inner, place in inside)), None)
+def _roots(app: object, mounted: str, around: tuple[object, ...]) -> Iterator[tuple[str, str]]:
+    """The root path of each app inside that has one, and where it is mounted."""
+    if app is None or len(around) > _DEEPEST or any(app is outer for outer in around):
+        return
+    root = getattr(app, "root_path", "")
+    if isinstance(root, str):
+        yield root, mounted
+    within = (*around, app)
+    for name in ("app", "default"):
+        yield from _roots(getattr(app, name, None), mounted, within)
+    routes = getattr(app, "routes", None)
+    for route in routes if isinstance(routes, list | tuple) else ():
+        path = getattr(route, "path", "")
+        mount = getattr(route, "routes", None) is not None
+        place = mounted + path if mount and isinstance(path, str) else mounted
+        yield from _roots(getattr(route, "app", None), place, within)

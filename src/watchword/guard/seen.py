@@ -6,7 +6,6 @@ allowed: whoever asks still holds clock, cutoffs and age against it.
 
 import hashlib
 import secrets
-import threading
 from typing import Final, final
 
 import msgspec
@@ -15,10 +14,10 @@ from watchword.core.caller import Facts
 from watchword.core.feed import Knowledge
 from watchword.core.keyset import KeySet
 
-_AT_HAND: Final = 4096  # tokens whose whole text is kept too
-END: Final = 24
-"""How many characters at the end of what was shown lead to it; of a signature, no two tokens share so many."""
+_AT_HAND: Final = 4096  # tokens, and as many fields, whose whole text is kept too
+_END: Final = 24  # characters of a signature: no two tokens share so many, and if they did, the whole text decides
 _DIGEST_BYTES: Final = 16
+_SCHEME: Final = len(b"Bearer ")
 
 
 class Sight(msgspec.Struct, gc=False):
@@ -32,49 +31,66 @@ class Sight(msgspec.Struct, gc=False):
 
 @final
 class Seen:
-    """Verified tokens, at most ``limit`` of them, in about 600 bytes each.
+    """Verified tokens, about ``limit`` of them at most, in about 600 bytes each.
 
     They are kept by a keyed digest in two generations: what is seen again moves to the young one, and when that is half
     of the limit, the old one goes. So a token stays as long as it is seen before a quarter of the limit comes new.
 
-    Those of the last few thousand are at hand with all that was shown, a token or a header's value, which saves the
-    digest's microsecond: its `END` leads to it, and the whole must be compared. For the others Python's own
-    hash finds the place, and the digest decides: junk costs none.
+    Those of the last few thousand are at hand with all that was shown, a token or an ``Authorization`` field's value,
+    which saves the digest's microsecond. For the others Python's own hash finds the place, and the digest decides: junk
+    costs none.
+
+    There is no lock, as each step is one that Python does whole: threads that meet may forget a generation early, or
+    keep a few tokens too many. A lock could be held for ever in a forked child.
     """
 
-    __slots__ = ("_half", "_key", "_lock", "_most_at_hand", "_old", "_young", "at_hand")
+    __slots__ = ("_fields", "_half", "_key", "_most_at_hand", "_old", "_tokens", "_young")
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
         self._most_at_hand = min(_AT_HAND, limit // 4)
         self._key = secrets.token_bytes(32)
-        self.at_hand: dict[str | bytes, tuple[str | bytes, Sight]] = {}
+        self._tokens: dict[str, tuple[str, Sight]] = {}
+        self._fields: dict[bytes, tuple[bytes, Sight]] = {}
         self._young: dict[int, Sight] = {}
         self._old: dict[int, Sight] = {}
-        self._lock = threading.Lock()
 
-    def fetch(self, token: str, shown: str | bytes) -> bool:
-        """Have exactly this token at hand, under what was shown; False if it is not kept."""
+    def token(self, token: str) -> Sight | None:
+        """What is at hand for exactly this token."""
+        held = self._tokens.get(token[-_END:])
+        return held[1] if held is not None and held[0] == token else None
+
+    def field(self, value: bytes) -> Sight | None:
+        """What is at hand for exactly this value of an ``Authorization`` field."""
+        held = self._fields.get(value[-_END:])
+        return held[1] if held is not None and held[0] == value else None
+
+    def fetch(self, token: str, field: bytes | None) -> Sight | None:
+        """What is kept about exactly this token, at hand from now on; ``field`` is where it stood, if in one."""
         place = hash(token)
         sight = self._young.get(place) or self._old.get(place)
         if sight is None or sight.digest != self._digest(token):
-            return False
-        self._store(place, shown, sight)
-        return True
+            return None
+        self._store(token, field, sight)
+        return sight
 
-    def keep(self, token: str, shown: str | bytes, facts: Facts, knowledge: Knowledge) -> None:
+    def keep(self, token: str, field: bytes | None, facts: Facts, knowledge: Knowledge) -> None:
         """Remember a token that was verified with these keys and judged by this knowledge."""
         if self._half:
-            self._store(hash(token), shown, Sight(facts, knowledge.keys, knowledge.version, self._digest(token)))
+            self._store(token, field, Sight(facts, knowledge.keys, knowledge.version, self._digest(token)))
 
-    def _store(self, place: int, shown: str | bytes, sight: Sight) -> None:
-        with self._lock:
-            if len(self.at_hand) >= self._most_at_hand:
-                self.at_hand.clear()
-            self.at_hand[shown[-END:]] = shown, sight
-            if len(self._young) >= self._half:
-                self._old, self._young = self._young, {}
-            self._young[place] = sight
+    def _store(self, token: str, field: bytes | None, sight: Sight) -> None:
+        if field is None:
+            if len(self._tokens) >= self._most_at_hand:
+                self._tokens.clear()
+            self._tokens[token[-_END:]] = token, sight
+        elif len(field) == len(token) + _SCHEME:  # what else is around a token is a stranger's choice, and our memory
+            if len(self._fields) >= self._most_at_hand:
+                self._fields.clear()
+            self._fields[field[-_END:]] = field, sight
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[hash(token)] = sight
 
     def _digest(self, token: str) -> bytes:
         text = token.encode(errors="surrogatepass")

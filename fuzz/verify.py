@@ -14,7 +14,8 @@ import atheris
 
 with atheris.instrument_imports(include=["watchword", "json"]):
     from watchword import Caller, Data, Issuer, Key, KeySet, Position, Refused, Verifier
-    from watchword.core.compact import read_unverified
+    from watchword.core.claims import AccessClaims, decode_claims, read_claims
+    from watchword.core.compact import read_unverified, strict_object
     from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode, json_decode, json_encode, json_object
     from watchword.core.feed import Page
     from watchword.core.secret import SecretKeySet
@@ -28,6 +29,7 @@ VERIFIER = Verifier("i", "a", KEY.public, clock=lambda: NOW)
 HEADER = json_encode({"alg": KEY.algorithm, "kid": KEY.kid, "typ": "at+jwt"})
 PAYLOAD = json_encode({"iss": "i", "sub": "s", "aud": "a", "iat": NOW, "exp": NOW + 9, "jti": "j", "client_id": "c"})
 TOKEN = ISSUER.mint(subject="s", audience="a", client="c", roles=["r"], position=Position("e", 1)).encode()
+BODY = b64url_decode(TOKEN.split(b".")[1])
 
 
 def signed(header: bytes, payload: bytes) -> str:
@@ -65,6 +67,22 @@ def object_by_both_ways(data: bytes) -> object:
     return value
 
 
+def claims_by_both_ways(data: bytes) -> object:
+    """The short way to claims and the long one: the same values, or the same refusal."""
+    wanted: object
+    try:
+        wanted = read_claims(strict_object(data), AccessClaims, frozenset())
+    except Refused as why:
+        wanted = type(why)
+    try:
+        value = decode_claims(data, AccessClaims, frozenset())
+    except Refused as why:
+        assert wanted is type(why)
+        raise
+    assert repr(value) == repr(wanted)
+    return value
+
+
 TARGETS: list[tuple[Callable[[bytes], object], type | tuple[type, ...]]] = [
     (VERIFIER.verify, Caller),
     (VERIFIER.verify_data, Data),
@@ -79,6 +97,8 @@ TARGETS: list[tuple[Callable[[bytes], object], type | tuple[type, ...]]] = [
     (Page.decode, Page),
     (lambda data: json_decode(json_encode(json_decode(data))), object),
     (object_by_both_ways, dict),
+    (claims_by_both_ways, AccessClaims),
+    (lambda data: claims_by_both_ways(BODY[:-1] + b"," + data + b"}"), AccessClaims),
     (standard, bytes),
     (lambda data: bearer_token([data]), str),
     (lambda data: Position.parse(data.decode("latin-1")), Position),
@@ -87,6 +107,7 @@ SEEDS = [
     TOKEN,
     HEADER,
     PAYLOAD,
+    BODY,
     json_encode(KeySet([KEY.public]).to_jwks()),
     b"Bearer " + TOKEN,
     b"e.1",

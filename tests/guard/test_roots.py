@@ -48,7 +48,7 @@ def test_moved(app: object) -> None:
         CORSMiddleware(Starlette(routes=[Route("/v1", PlainTextResponse(""))])),
         Starlette(routes=[Mount("/api", routes=[Mount("/v1", app=at("/api/v1"))])]),
         Starlette(routes=[Mount("/api", routes=[Host("shop.example", app=at("/api"))])]),
-        SimpleNamespace(routes=[SimpleNamespace(routes=[])]),
+        SimpleNamespace(root_path=5, routes=[SimpleNamespace(routes=[])]),
     ],
 )
 def test_settled(app: object) -> None:

@@ -228,17 +228,27 @@ class TestHttp:
         answered = await ask(world.guard().asgi(denied(), POLICY), "/orders", type="websocket", extensions=extensions)
         assert [message["type"] for message in answered.sent] == ["websocket.close"]
 
-    @pytest.mark.parametrize("before", [[], [{"type": "websocket.accept"}]])
-    async def test_nothing_follows_a_close(self, world: World, before: list[Any]) -> None:
-        """A refusal that an app raises after it has closed its WebSocket has nobody to be told to."""
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            [{"type": "websocket.close"}],
+            [{"type": "websocket.accept"}, {"type": "websocket.close"}],
+            [
+                {"type": "websocket.http.response.start", "status": 404, "headers": []},
+                {"type": "websocket.http.response.body", "body": b""},
+            ],
+        ],
+    )
+    async def test_nothing_follows_a_close(self, world: World, sent: list[Any]) -> None:
+        """A refusal that an app raises after it has ended its WebSocket has nobody to be told to."""
 
         async def close(scope: Scope, receive: Receive, send: Send) -> None:
-            for message in (*before, {"type": "websocket.close"}):
+            for message in sent:
                 await send(message)
             raise errors.NotPermitted("too late", missing=[])
 
         answered = await ask(world.guard().asgi(close, POLICY), "/orders", type="websocket", token=world.token())
-        assert answered.sent == [*before, {"type": "websocket.close"}]
+        assert answered.sent == sent
 
     async def test_headers_that_can_be_read_once(self, world: World) -> None:
         """The app reads the headers too."""

@@ -85,7 +85,7 @@ class _Answer(msgspec.Struct):
     websocket: bool
     begun: bool = False  # the app's answer, or the WebSocket, has begun
     replaced: bool = False  # the app's answer gives way to a refusal
-    closed: bool = False  # the app has closed the WebSocket
+    closed: bool = False  # the app has closed the WebSocket, or answered its handshake otherwise
 
     def pass_on(self, message: Message) -> Awaitable[None]:
         """What the app sends, unless it is a server error made of a refusal: then the refusal itself.
@@ -95,7 +95,7 @@ class _Answer(msgspec.Struct):
         """
         if self.websocket:
             self.begun = True
-            self.closed = message["type"] == "websocket.close"
+            self.closed = self.closed or message["type"] not in ("websocket.accept", "websocket.send")
         if self.begun:
             return _nothing() if self.replaced else self.send(message)
         self.begun, kind = True, message["type"]

@@ -73,6 +73,21 @@ def test_below_a_root() -> None:
         check_roots(app)
 
 
+def test_any_name() -> None:
+    """An app that has every attribute, and so has each of them, is looked into once for each step."""
+    looks: list[str] = []
+
+    class Anything:
+        """Has whatever it is asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            looks.append(name)
+            return Anything()
+
+    check_roots(Anything())
+    assert len(looks) < 200
+
+
 def test_without_end() -> None:
     """What holds itself is looked into so far only."""
     wrapper: Any = CORSMiddleware(at(""))

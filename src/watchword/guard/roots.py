@@ -25,11 +25,12 @@ def _roots(app: object, mounted: str, around: tuple[object, ...]) -> Iterator[tu
     root = getattr(app, "root_path", "")
     if isinstance(root, str):
         yield root, mounted
-    within = (*around, app)
-    for name in ("app", "default"):
-        yield from _roots(getattr(app, name, None), mounted, within)
-    routes = getattr(app, "routes", None)
-    for route in routes if isinstance(routes, list | tuple) else ():
+    within, routes = (*around, app), getattr(app, "routes", None)
+    yield from _roots(getattr(app, "app", None), mounted, within)
+    if not isinstance(routes, list | tuple):
+        return  # no router: where any name is an attribute, two to follow would double the work at each step
+    yield from _roots(getattr(app, "default", None), mounted, within)
+    for route in routes:
         path = getattr(route, "path", "")
         mount = getattr(route, "routes", None) is not None
         place = mounted + path if mount and isinstance(path, str) else mounted

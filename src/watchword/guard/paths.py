@@ -52,7 +52,7 @@ class Pattern:
             raise ValueError("a path pattern is a text that begins with /")
         self.text = text
         self.rest = text.endswith(_REST)
-        fixed = text.removesuffix(_REST) if self.rest else text
+        fixed = text.removesuffix(_REST)
         if fixed and (not has_one_reading(fixed) or (self.rest and fixed.endswith("/"))):
             raise ValueError(f"the path pattern {text!r} could never match, as its paths have several readings")
         self.segments = tuple(self._segment(part) for part in fixed.split("/")[1:])

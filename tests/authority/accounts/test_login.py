@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.authority.helpers import (
@@ -255,17 +255,26 @@ async def test_a_one_time_password_cannot_be_kept(http: AsyncClient, operator: H
     assert code(await http.post("/login", json=login)) == "invalid_field"
 
 
+@asynccontextmanager
+async def slow_sign_in(
+    http: AsyncClient, client: tuple[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[asyncio.Task[Response]]:
+    """Ada's sign-in through this client, which has read what it needs and hashes until the end of the block."""
+    gate = Gate(monkeypatch)
+    login = LOGIN | {"client_id": client[0], "client_secret": client[1]}
+    slow = asyncio.create_task(http.post("/login", json=login))
+    await gate.reached.wait()
+    yield slow
+    gate.open.set()
+
+
 async def test_a_client_that_is_cut_off_meanwhile_signs_nobody_in(
     http: AsyncClient, operator: Headers, ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its secret was right when the sign-in began; what it was proven with is older than the cutoff."""
     client = await make_client(http, operator)
-    login = LOGIN | {"client_id": client[0], "client_secret": client[1]}
-    gate = Gate(monkeypatch)
-    slow = asyncio.create_task(http.post("/login", json=login))
-    await gate.reached.wait()
-    good(await http.post(f"/admin/clients/{client[0]}/secret", headers=operator))
-    gate.open.set()
+    async with slow_sign_in(http, client, monkeypatch) as slow:
+        good(await http.post(f"/admin/clients/{client[0]}/secret", headers=operator))
     assert code(await slow) == "sign_in_failed"
 
 
@@ -274,13 +283,9 @@ async def test_a_client_that_was_made_anew_meanwhile_inherits_no_sign_in(
 ) -> None:
     """A client of the same id is another client."""
     client = await make_client(http, operator)
-    login = LOGIN | {"client_id": client[0], "client_secret": client[1]}
-    gate = Gate(monkeypatch)
-    slow = asyncio.create_task(http.post("/login", json=login))
-    await gate.reached.wait()
-    good(await http.delete(f"/admin/clients/{client[0]}", headers=operator))
-    await make_client(http, operator)
-    gate.open.set()
+    async with slow_sign_in(http, client, monkeypatch) as slow:
+        good(await http.delete(f"/admin/clients/{client[0]}", headers=operator))
+        await make_client(http, operator)
     assert code(await slow) == "sign_in_failed"
 
 

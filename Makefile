@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	  || { echo "Watchword needs Python's venv module (on Debian: apt-get install python3-venv)." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing what Watchword stands on into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[server,fastapi,test,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[server,postgres,fastapi,test,dev]'
 	@touch $@
 
 run: $(READY) ## start the authority and the example service; Ctrl-C stops both

@@ -348,7 +348,7 @@ def test_trickle(
     authority: Authority, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     """An answer that comes byte by byte is given up in time, in its head and in its body."""
-    monkeypatch.setattr(module, "_ANSWER_TIME", 0.3)
+    monkeypatch.setattr("watchword.guard.learner._ANSWER_TIME", 0.3)
 
     def drip(handler: Handler, page: bytes) -> None:
         handler.connection.sendall(start)

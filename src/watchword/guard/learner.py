@@ -1,0 +1,144 @@
+"""The learner: turns the feed's answers into knowledge and dates it. No thread, no socket, no sleep."""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, final
+
+import msgspec
+
+from watchword.core.encoding import NotStrict, json_object
+from watchword.core.feed import FeedError, Knowledge, Page, fold
+from watchword.guard.source import Known, boot_clock
+from watchword.transport import TransportError
+
+MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than some tens of seconds
+_ANSWER_TIME = 10.0  # seconds that an answer may take beyond the hold
+
+_log: Final = logging.getLogger("watchword.guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to the feed: what is asked, and when it was asked by the guard's clock.
+
+    ``seconds`` is how long the answer may take, the hold included. ``stale`` is the guard's bound, in seconds.
+    """
+
+    asked: float
+    nonce: str
+    cursor: str | None
+    hold: float
+    stale: float
+    seconds: float
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of ``GET /revocations``."""
+        query = {"hold": _seconds(self.hold), "nonce": self.nonce, "stale": _seconds(self.stale)}
+        return query if self.cursor is None else {"after": self.cursor} | query
+
+
+@final
+class Learner:
+    """What a guard knows, and what it has to ask next.
+
+    Ask one `question` after the other, and give each one's answer to `learn`, or what went wrong to `failed`. Answers
+    may come late, twice, to an earlier question or not at all: only an answer to the latest question counts, once, and
+    it is as old as its question. ``max_staleness`` decides how long the authority may hold an answer: a quarter of it,
+    10 seconds at most. One thread asks and learns; any may read ``known`` and ``last_error``.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        max_staleness: timedelta,
+        clock: Callable[[], float] = boot_clock,
+        nonces: Callable[[], str] = lambda: secrets.token_urlsafe(16),
+    ) -> None:
+        self._issuer = issuer
+        self._staleness = max_staleness.total_seconds()
+        self._hold = min(self._staleness / 4, MAX_HOLD)
+        self._clock = clock
+        self._nonces = nonces
+        self.known: Known | None = None
+        self.last_error: str | None = None
+        self._draft: Knowledge | None = None  # what is folded so far; a long snapshot is not shown before it is whole
+        self._cursor: str | None = None
+        self._open: Question | None = None  # the one whose answer is awaited
+
+    def question(self) -> Question:
+        """What to ask now. Send it after this call: whatever it brings is dated by it."""
+        asked = self._clock()
+        whole = self._draft is None or self._draft.complete
+        hold = self._hold if whole and self._cursor is not None else 0.0
+        self._open = Question(asked, self._nonces(), self._cursor, hold, self._staleness, hold + _ANSWER_TIME)
+        return self._open
+
+    def learn(self, question: Question, status: int, nonces: Sequence[str], body: bytes) -> bool:
+        """Take an answer in; whether it brought anything new.
+
+        ``nonces`` are the values of its ``Watchword-Nonce`` fields. `TransportError` for what is no answer to this
+        question, `FeedError` for one that cannot follow what is known; both leave everything known as it is.
+        """
+        try:
+            page = self._page(question, status, nonces, body)
+            self._open = None
+            news = self._take(page, question.asked)
+        except FeedError as why:
+            self._cursor = None  # a snapshot is asked for next
+            self.failed(str(why))
+            raise
+        except TransportError as why:
+            self.failed(str(why))
+            raise
+        if self.last_error is not None:
+            self.last_error = None
+            _log.info("the feed of %s is followed again", self._issuer)
+        return news
+
+    def failed(self, why: str) -> None:
+        """Note that a question found no answer."""
+        if self.last_error is None:  # once for each outage: the attempts that follow say nothing new
+            _log.warning("the feed of %s cannot be followed: %s", self._issuer, why)
+        self.last_error = why
+
+    def _page(self, question: Question, status: int, nonces: Sequence[str], body: bytes) -> Page:
+        if self._open is None or question.nonce != self._open.nonce:
+            raise TransportError("an answer that comes too late: another question was asked since")
+        if status != 200:
+            raise TransportError(_complaint(status, body))
+        if list(nonces) != [question.nonce]:
+            raise TransportError("an answer to another request: something between here and the authority keeps copies")
+        page = Page.decode(body)
+        if page.issuer != self._issuer:
+            raise FeedError("the feed of another issuer")
+        return page
+
+    def _take(self, page: Page, asked: float) -> bool:
+        """Fold a page in, and show what is known if it may be seen; whether it brought anything new."""
+        before, shown = self._draft, self.known
+        folded = fold(before, page)
+        if folded.complete:
+            self.known = Known(folded, asked)
+        elif shown is not None and before is shown.knowledge and page.after is not None:
+            self.known = Known(folded, shown.as_of)  # more cutoffs than before, but dated as before
+        self._draft, self._cursor = folded, folded.cursor
+        return page.after is None or bool(page.entries) or page.keys is not None
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _complaint(status: int, body: bytes) -> str:
+    """The status of an answer, and its code where it has one."""
+    code: object = None
+    with contextlib.suppress(NotStrict, msgspec.ValidationError):
+        code = json_object(body[:10_000]).get("code")
+    named = isinstance(code, str) and code.isascii() and code.isidentifier()
+    return f"the authority answered {status}" + (f" {code}" if named else "")

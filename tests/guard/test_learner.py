@@ -1,0 +1,198 @@
+"""The learner: what it makes of answers, whenever and in whatever order they come."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword import Key
+from watchword.core.feed import FeedError, Page, PageEntry, PageKey
+from watchword.guard.learner import Learner, Question
+from watchword.transport import TransportError
+
+ISSUER = "https://auth.example"
+KEY = Key.generate("Ed25519")
+
+
+class Bench:
+    """A log, a learner and the clock between them."""
+
+    def __init__(self, *, page_size: int = 100, **settings: Any) -> None:
+        self.now = 100.0
+        self.head = 0
+        self.page_size = page_size
+        nonces = count(1)
+        settings.setdefault("max_staleness", timedelta(seconds=30))
+        self.learner = Learner(ISSUER, clock=lambda: self.now, nonces=lambda: f"n{next(nonces)}", **settings)
+
+    def page(self, cursor: str | None, **changes: Any) -> bytes:
+        """What the authority answers at this moment."""
+        after = None if cursor is None else int(cursor)
+        number = min(self.head, (after or 0) + self.page_size)
+        entries = [PageEntry(n, "user", f"u{n}", "user_disabled") for n in range((after or 0) + 1, number + 1)]
+        keys = [PageKey(KEY.kid, "current", KEY.public.to_jwk())] if after is None else None
+        members: dict[str, Any] = {
+            "issuer": ISSUER,
+            "instance": "i",
+            "epoch": "e",
+            "after": after,
+            "number": number,
+            "head": self.head,
+            "floor": 0,
+            "entries": entries,
+            "keys": keys,
+            "cursor": str(number),
+        }
+        return Page(**(members | changes)).encode()
+
+    def learn(self, question: Question, **changes: Any) -> bool:
+        """Give the learner the answer to a question, as it is now."""
+        return self.learner.learn(question, 200, [question.nonce], self.page(question.cursor, **changes))
+
+    @property
+    def number(self) -> int | None:
+        """How far the learner has come."""
+        return self.learner.known and self.learner.known.knowledge.number
+
+    @property
+    def as_of(self) -> float | None:
+        """How its knowledge is dated."""
+        return self.learner.known and self.learner.known.as_of
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """With a log that is still empty."""
+    return Bench()
+
+
+def test_question(bench: Bench) -> None:
+    """The first asks for a snapshot at once; those after it may be held for a quarter of the bound."""
+    first = bench.learner.question()
+    assert first.query == {"hold": "0", "nonce": "n1", "stale": "30"}
+    assert bench.learn(first)
+    bench.now = 101.0
+    second = bench.learner.question()
+    assert second.query == {"after": "0", "hold": "7.5", "nonce": "n2", "stale": "30"}
+    assert (second.asked, second.seconds - first.seconds) == (101.0, 7.5)
+    assert not bench.learn(second)
+
+
+def test_dated_by_the_question(bench: Bench) -> None:
+    """However late an answer is, it is as old as its question."""
+    question = bench.learner.question()
+    bench.now = 5000.0
+    bench.learn(question)
+    assert bench.as_of == 100.0
+
+
+def test_pages(bench: Bench) -> None:
+    """Cutoffs count with their page; the date moves with the last of them, and nothing is shown before the first."""
+    bench.page_size, bench.head = 10, 15
+    assert bench.learn(bench.learner.question())
+    assert bench.number is None
+    bench.now = 101.0
+    assert bench.learner.question().hold == 0
+    bench.learn(bench.learner.question())
+    assert (bench.number, bench.as_of) == (15, 101.0)
+    bench.head = 30
+    bench.now = 102.0
+    bench.learn(bench.learner.question())
+    assert (bench.number, bench.as_of) == (25, 101.0)
+    bench.now = 103.0
+    bench.learn(bench.learner.question())
+    assert (bench.number, bench.as_of) == (30, 103.0)
+
+
+def test_an_answer_to_an_earlier_question(bench: Bench) -> None:
+    """It changes nothing, not even the cursor; the latest question's answer still counts."""
+    early = bench.learner.question()
+    latest = bench.learner.question()
+    with pytest.raises(TransportError, match="too late"):
+        bench.learn(early)
+    assert bench.number is None
+    bench.learn(latest)
+    bench.head = 1
+    held = bench.learner.question()
+    with pytest.raises(TransportError, match="too late"):
+        bench.learner.learn(early, 200, [early.nonce], b"junk")
+    assert bench.learn(held)
+    assert bench.learner.last_error is None
+
+
+def test_an_answer_that_comes_twice(bench: Bench) -> None:
+    """It counts once."""
+    question = bench.learner.question()
+    bench.learn(question)
+    known = bench.learner.known
+    bench.now = 200.0
+    with pytest.raises(TransportError, match="too late"):
+        bench.learn(question)
+    assert bench.learner.known is known
+
+
+@pytest.mark.parametrize("nonces", [[], ["n2"], ["n1", "n1"], ["n1", "n2"]])
+def test_an_answer_to_somebody_else(bench: Bench, nonces: list[str]) -> None:
+    """Without exactly our nonce it dates nothing; the true answer may still come."""
+    question = bench.learner.question()
+    with pytest.raises(TransportError, match="another request"):
+        bench.learner.learn(question, 200, nonces, bench.page(None))
+    assert bench.learner.known is None
+    assert bench.learner.last_error is not None
+    bench.learn(question)
+    assert bench.learner.last_error is None
+
+
+def test_no_page(bench: Bench) -> None:
+    """An answer that is no success is named by status and code, and the cursor stays."""
+    bench.learn(bench.learner.question())
+    with pytest.raises(TransportError, match="answered 503 history_lost"):
+        bench.learner.learn(bench.learner.question(), 503, [], b'{"code":"history_lost"}')
+    assert bench.learner.last_error == "the authority answered 503 history_lost"
+    assert bench.learner.question().cursor == "0"
+
+
+@pytest.mark.parametrize("lie", [{"issuer": "https://b"}, {"after": 7}, {"number": 9}, {"epoch": "other"}])
+def test_what_does_not_follow(bench: Bench, lie: dict[str, Any]) -> None:
+    """A page that cannot follow what is known changes nothing of it; a snapshot is asked for next."""
+    bench.learn(bench.learner.question())
+    known = bench.learner.known
+    bench.now = 101.0
+    with pytest.raises(FeedError):
+        bench.learn(bench.learner.question(), **lie)
+    assert bench.learner.known is known
+    question = bench.learner.question()
+    assert (question.cursor, question.hold) == (None, 0)
+    bench.learn(question)
+    assert bench.as_of == 101.0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ask", "grow", "answer", "answer"]), st.integers(0, 5)), max_size=60))
+def test_any_order(happenings: list[tuple[str, int]]) -> None:
+    """Answers late, twice or out of order: knowledge is never dated later than its question, and nothing goes back."""
+    bench = Bench(page_size=2)
+    asked: list[Question] = []
+    answers: list[tuple[Question, int, bytes]] = []
+    for what, which in happenings:
+        bench.now += 1
+        if what == "ask":
+            asked.append(bench.learner.question())
+            answers += [(asked[-1], bench.head, bench.page(asked[-1].cursor))]
+        elif what == "grow":
+            bench.head += which
+        elif answers:
+            question, head, body = answers[-1 - which % len(answers)]
+            before = bench.number, bench.as_of
+            try:
+                bench.learner.learn(question, 200, [question.nonce], body)
+            except (FeedError, TransportError):
+                assert (bench.number, bench.as_of) == before
+            number, as_of = bench.number, bench.as_of
+            if number is not None and as_of is not None:
+                assert as_of <= asked[-1].asked
+                assert (number, as_of) >= (before[0] or 0, before[1] or 0)
+            if (as_of, number) != before[::-1] and as_of == question.asked:
+                assert number == head

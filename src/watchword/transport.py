@@ -8,6 +8,7 @@ import base64
 import contextlib
 import http.client
 import io
+import math
 import os
 import socket
 import ssl
@@ -91,6 +92,13 @@ class Address:
             raise ValueError("plain http beyond this machine: use https (or unsafely_allow_plain_http=True)")
         return cls(secure, parts.hostname, parts.port or (443 if secure else 80), parts.path.rstrip("/"))
 
+    @property
+    def url(self) -> str:
+        """The base URL, in one spelling."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme, usual = ("https", 443) if self.secure else ("http", 80)
+        return f"{scheme}://{host}{'' if self.port == usual else f':{self.port}'}{self.path}"
+
 
 def _is_loopback(host: str) -> bool:
     try:
@@ -120,12 +128,22 @@ class Connection:
         self._interrupted = False
 
     def request(
-        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None, seconds: float
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        seconds: float,
+        connect_seconds: float = math.inf,
     ) -> Reply:
-        """Ask, and read the whole answer within ``seconds``; `TransportError` if there is none."""
+        """Ask, and read the whole answer within ``seconds``; `TransportError` if there is none.
+
+        ``connect_seconds`` of these are for a connection, if there is none yet; to look up the name has no limit.
+        """
         deadline = time.monotonic() + seconds
         try:
-            connection = self._opened(deadline)
+            connection = self._opened(deadline, connect_seconds)
             connection.request(method, self._address.path + path, body=body, headers=dict(headers))
             with connection.getresponse() as response:
                 reply = Reply(response.status, response.headers, self._body(response))
@@ -161,10 +179,10 @@ class Connection:
         if connection is not None and (descriptor := connection.detach()) >= 0:
             os.close(descriptor)
 
-    def _opened(self, deadline: float) -> http.client.HTTPConnection:
+    def _opened(self, deadline: float, connect_seconds: float) -> http.client.HTTPConnection:
         connection = self._connection
         if connection is None:
-            connection = self._connection = self._connect(deadline)
+            connection = self._connection = self._connect(min(deadline, time.monotonic() + connect_seconds))
         if self._interrupted:
             raise TransportError("interrupted")
         if self._socket is not None:
@@ -172,14 +190,22 @@ class Connection:
         return connection
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        host, port, timeout = self._address.host, self._address.port, _remaining(deadline)
-        connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        host, port = self._address.host, self._address.port
+        connection = http.client.HTTPConnection(host, port)
+        opened = _dial(host, port, deadline)
         if self._address.secure:
             context = ssl.create_default_context()  # each time: what the machine trusts may change
-            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+            connection = http.client.HTTPSConnection(host, port, context=context)
+            try:
+                opened.settimeout(_remaining(deadline))
+                opened = context.wrap_socket(opened, server_hostname=host)
+            except TimeoutError:
+                raise TransportError("no connection in time") from None
+            finally:
+                if not isinstance(opened, ssl.SSLSocket):
+                    opened.close()
         connection.auto_open = 0  # never reopened behind our back, without a deadline
-        connection.connect()
-        self._socket = connection.sock
+        connection.sock = self._socket = opened
         return connection
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
@@ -193,6 +219,24 @@ class Connection:
         if response.length:
             raise TransportError("the answer broke off")
         return bytes(body)
+
+
+def _dial(host: str, port: int, deadline: float) -> socket.socket:
+    """A TCP connection. The addresses of a name share the time, so that one that is dead leaves some for the next."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    why: OSError = TimeoutError()
+    for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_remaining(deadline) / left)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            why = error
+        else:
+            return sock
+    raise TransportError("no connection in time") if isinstance(why, TimeoutError) else why
 
 
 class _Deadlined:

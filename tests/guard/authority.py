@@ -19,22 +19,24 @@ Misbehave = Callable[["Handler", bytes], None]
 class Authority:
     """The log, the server's thread, and what is to go wrong with the next answers."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, *, beside: "Authority | None" = None) -> None:
+        """With a log of its own, or as a replica ``beside`` another on one log."""
         self.key = key
         self.epoch = "e1"
-        self.entries: list[PageEntry] = []
+        self.entries: list[PageEntry] = [] if beside is None else beside.entries
         self.asked: list[dict[str, str]] = []
         self.credentials: list[str | None] = []
         self.connections = 0
         self.misbehave: Misbehave | None = None
         self.page_size = 100
         self.change: dict[str, Any] = {}  # members of the page that are to be lies
-        self.moved = threading.Condition()
+        self.moved: threading.Condition = threading.Condition() if beside is None else beside.moved
         self.closing = False
         server = self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
         server.authority = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{server.server_port}"
+        self.issuer: str = self.url if beside is None else beside.issuer
         self.thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
 
@@ -63,7 +65,7 @@ class Authority:
             keys = [PageKey(self.key.kid, "current", self.key.public.to_jwk())] if number is None else None
             entries = self.entries[start:reached]
             cursor = f"{self.epoch}.{reached}"
-            page = Page(self.url, "i1", self.epoch, number, reached, head, 0, entries, keys, cursor)
+            page = Page(self.issuer, "i1", self.epoch, number, reached, head, 0, entries, keys, cursor)
             return msgspec.json.encode(msgspec.to_builtins(page) | self.change)
 
 

@@ -24,7 +24,7 @@ from tests.guard.authority import Authority, Handler
 from watchword import Guard, Issuer, Key, Position
 from watchword.guard import follower as module
 from watchword.guard.follower import Follower
-from watchword.transport import Address, Credentials
+from watchword.transport import Address, Connection, Credentials
 
 LONG = 30.0  # seconds after which a test gives up
 
@@ -50,9 +50,9 @@ def follow(authority: Authority) -> Iterator[Callable[..., Follower]]:
     """Makes followers, and stops them at the end."""
     made: list[Follower] = []
 
-    def make(*, start: bool = True, url: str | None = None, **settings: Any) -> Follower:
+    def make(*urls: str, start: bool = True, **settings: Any) -> Follower:
         settings.setdefault("max_staleness", timedelta(seconds=30))
-        made.append(Follower(authority.url, Address.parse(url or authority.url), **settings))
+        made.append(Follower(authority.url, [Address.parse(url) for url in urls or [authority.url]], **settings))
         if start:
             made[-1].start()
         return made[-1]
@@ -175,7 +175,8 @@ class TestFollowing:
         with authority.moved:
             authority.epoch, authority.entries = "e2", []
             authority.moved.notify_all()
-        authority.cut_off("user", "bob", "user_disabled")
+        for name in ("bob", "eve"):  # one more than before, or whoever waits for another number waits on
+            authority.cut_off("user", name, "user_disabled")
         until(lambda: (known := follower.known) is not None and known.knowledge.epoch == "e2")
 
     def test_credentials(self, authority: Authority, follow: Callable[..., Follower]) -> None:
@@ -348,14 +349,14 @@ def test_trickle(
     authority: Authority, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     """An answer that comes byte by byte is given up in time, in its head and in its body."""
-    monkeypatch.setattr("watchword.guard.learner._ANSWER_TIME", 0.3)
+    monkeypatch.setattr("watchword.guard.learner._MIN_SNAPSHOT", 0.3)
 
     def drip(handler: Handler, page: bytes) -> None:
         handler.connection.sendall(start)
         handler.drip(b"H" if not start else b"a")
 
     authority.misbehave = drip
-    follower = follow()
+    follower = follow(max_staleness=timedelta(seconds=1))
     until(lambda: follower.last_error == "no whole answer in time")
     authority.misbehave = None
     assert follower.wait(LONG)
@@ -365,7 +366,7 @@ def test_nobody_there(authority: Authority, follow: Callable[..., Follower]) -> 
     """A refused connection is tried again, with pauses."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        follower = follow(url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        follower = follow(f"http://127.0.0.1:{unused.getsockname()[1]}")
         until(lambda: follower.last_error is not None)
         assert follower.last_error == "Connection refused"
 
@@ -381,13 +382,131 @@ def test_no_tight_loop(authority: Authority, follow: Callable[..., Follower], mo
     assert time.monotonic() - began > 0.2
 
 
+class TestReplicas:
+    """Several replicas on one log, of which one is followed."""
+
+    @pytest.fixture
+    def replicas(self, authority: Authority) -> Iterator[list[Authority]]:
+        """Two, the first of which is followed first."""
+        other = Authority(authority.key, beside=authority)
+        yield [authority, other]
+        other.close()
+
+    @pytest.fixture
+    def first(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Chance has it that the first is the first; among how many it had to choose."""
+        among: list[int] = []
+
+        def choose(many: int) -> int:
+            among.append(many)
+            return 0
+
+        monkeypatch.setattr("random.randrange", choose)
+        return among
+
+    def test_stays(self, replicas: list[Authority], follow: Callable[..., Follower], first: list[int]) -> None:
+        """It begins with any of them, and stays as long as that one answers."""
+        follower = follow(*(replica.url for replica in replicas))
+        for index in range(5):
+            replicas[1].cut_off("user", f"u{index}", "user_disabled")
+            until(lambda: number(follower) == index + 1)  # noqa: B023
+        assert first == [2]
+        assert replicas[0].connections == 1
+        assert replicas[1].connections == 0
+
+    @pytest.mark.parametrize("case", ["wrong nonce", "500", "503", "401", "broken off", "nothing"])
+    def test_goes_on(
+        self, case: str, replicas: list[Authority], follow: Callable[..., Follower], first: list[int]
+    ) -> None:
+        """Whatever goes wrong, the next is asked from the same place, without a pause; nothing is lost."""
+        follower = follow(*(replica.url for replica in replicas))
+        until(lambda: len(replicas[0].asked) > 1)
+        IMPROPER[case][0](replicas[0])
+        replicas[0].cut_off("user", "ada", "user_disabled")
+        until(lambda: number(follower) == 1)
+        assert replicas[1].asked[0]["after"] == "e1.0"
+        until(lambda: len(replicas[1].asked) > 1)
+        until(lambda: follower.last_error is None)
+        assert replicas[0].connections == 1
+
+    def test_one_that_is_behind(
+        self, replicas: list[Authority], follow: Callable[..., Follower], first: list[int]
+    ) -> None:
+        """A replica whose pages lag is left, and the place in the log is kept."""
+        replicas[0].cut_off("user", "ada", "user_disabled")
+        follower = follow(*(replica.url for replica in replicas))
+        until(lambda: len(replicas[0].asked) > 1)
+        replicas[0].change.update(number=0, head=0, entries=[])
+        replicas[0].cut_off("user", "bob", "user_disabled")
+        until(lambda: number(follower) == 2)
+        assert replicas[1].asked[0]["after"] == "e1.1"
+
+    def test_all_of_them(self, replicas: list[Authority], follow: Callable[..., Follower], first: list[int]) -> None:
+        """Where all fail it goes round and round, until one of them answers."""
+        for replica in replicas:
+            IMPROPER["500"][0](replica)
+        follower = follow(*(replica.url for replica in replicas))
+        until(lambda: min(len(replica.asked) for replica in replicas) > 2)
+        replicas[1].misbehave = None
+        assert follower.wait(LONG)
+
+    def test_rounds(
+        self, replicas: list[Authority], follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pause comes after each whole round, and is the longer the more rounds have failed."""
+        happened: list[object] = []
+
+        def asked(handler: Handler, _: bytes) -> None:
+            happened.append("asked")
+            handler.answer(b"", 500)
+
+        def pause(run: Any, rounds: int) -> None:
+            happened.append(rounds)
+            run.stopping.wait(0.001)
+
+        monkeypatch.setattr(module._Run, "pause", pause)
+        for replica in replicas:
+            replica.misbehave = asked
+        follow(*(replica.url for replica in replicas))
+        until(lambda: len(happened) >= 9)
+        assert happened[:9] == ["asked", "asked", 1, "asked", "asked", 2, "asked", "asked", 3]
+
+    def test_a_black_hole(
+        self,
+        authority: Authority,
+        follow: Callable[..., Follower],
+        first: list[int],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """One that takes a connection and is silent is given up in time."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(5)
+            port = silent.getsockname()[1]
+            follower = follow(f"http://127.0.0.1:{port}", authority.url, max_staleness=timedelta(seconds=1))
+            assert follower.wait(LONG)
+        assert "no whole answer in time" in caplog.text
+
+    def test_fork(self) -> None:
+        """A child lets go of every connection that its parent may have."""
+        connections = [Connection(Address.parse("http://127.0.0.1:1"), max_bytes=1) for _ in range(2)]
+        ends = [socket.socketpair() for _ in connections]
+        for connection, (ours, _) in zip(connections, ends, strict=True):
+            connection._socket = ours
+        module._Run(connections).abandon()
+        for connection, (ours, theirs) in zip(connections, ends, strict=True):
+            assert connection._socket is None
+            assert ours.fileno() == -1
+            theirs.close()
+
+
 class TestPause:
     """The waits between attempts, without waiting for them."""
 
     def test_growing_and_jittered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From a tenth of a second to five, each by chance between half and whole."""
         waited: list[float] = []
-        run = module._Run(None)  # type: ignore[arg-type]
+        run = module._Run([None])  # type: ignore[list-item]
         monkeypatch.setattr(run.stopping, "wait", lambda seconds: waited.append(seconds))
         monkeypatch.setattr(run.nudged, "wait", lambda seconds: waited.append(seconds))
         totals = []
@@ -401,7 +520,7 @@ class TestPause:
 
     def test_a_nudge_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """But only after its first part."""
-        run = module._Run(None)  # type: ignore[arg-type]
+        run = module._Run([None])  # type: ignore[list-item]
         fired: list[int] = []
         nudger = threading.Timer(0.2, lambda: (fired.append(1), run.nudged.set()))  # type: ignore[func-returns-value]
         nudger.start()
@@ -539,7 +658,7 @@ class TestTls:
         context.load_cert_chain(chain, secret)
         listening = authority.server.socket
         authority.server.socket = context.wrap_socket(listening, server_side=True)
-        authority.url = authority.url.replace("http:", "https:")
+        authority.url = authority.issuer = authority.url.replace("http:", "https:")
         return chain
 
     def test_strangers(self, authority: Authority, follow: Callable[..., Follower], trusted: Path) -> None:
@@ -572,5 +691,5 @@ class TestTls:
     ) -> None:
         """A certificate for another name is refused."""
         monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-        follower = follow(url=authority.url.replace("127.0.0.1", "localhost"))
+        follower = follow(authority.url.replace("127.0.0.1", "localhost"))
         until(lambda: "CERTIFICATE_VERIFY_FAILED" in (follower.last_error or ""))

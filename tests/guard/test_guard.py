@@ -11,6 +11,7 @@ from tests.guard.world import AUDIENCE, EPOCH, ISSUER, World
 from watchword import Guard, Issuer, Key, KeySet, Position, Refused, Rule, anyone, errors, role, signed_in
 from watchword.core.encoding import b64url_decode, b64url_encode
 from watchword.guard.decisions import Decision
+from watchword.guard.follower import Follower
 from watchword.guard.guard import Status
 from watchword.guard.source import Known
 
@@ -341,6 +342,15 @@ class TestAddress:
         Guard(ISSUER, audience=AUDIENCE, feed=feed)
         Guard(ISSUER, audience=AUDIENCE, feed="http://auth.example", unsafely_allow_plain_http=True)
         Guard(ISSUER, audience=AUDIENCE, feed=feed, client_id="orders", client_secret="a secret")
+
+    def test_several(self) -> None:
+        """A list of replicas holds one URL at least, and none twice; each is as strictly read as a single one."""
+        for feed in ([], ["https://a.example", "http://b.example"], ["https://a.example", ""]):
+            with pytest.raises(ValueError, match=r"."):
+                Guard(ISSUER, audience=AUDIENCE, feed=feed)
+        guard = Guard(ISSUER, audience=AUDIENCE, feed=("https://a.example", "https://b.example", "https://a.example/"))
+        assert isinstance(guard._source, Follower)
+        assert [address.host for address in guard._source._addresses] == ["a.example", "b.example"]
 
     def test_half_a_pair(self) -> None:
         """An id without a secret is an error at the start."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchword import Key
-from watchword.core.feed import FeedError, Page, PageEntry, PageKey
+from watchword.core.feed import Behind, FeedError, Page, PageEntry, PageKey
 from watchword.guard.learner import Learner, Question
 from watchword.transport import TransportError
 
@@ -163,6 +163,48 @@ def test_what_does_not_follow(bench: Bench, lie: dict[str, Any]) -> None:
     assert (question.cursor, question.hold) == (None, 0)
     bench.learn(question)
     assert bench.known() == (0, 101.0)
+
+
+def test_a_replica_that_is_behind(bench: Bench) -> None:
+    """Its page is refused, and what comes next is asked for from the same place: another replica has it."""
+    bench.head = 2
+    bench.learn(bench.learner.question())
+    with pytest.raises(Behind):
+        bench.learn(bench.learner.question(), number=1, head=1)
+    with pytest.raises(Behind):
+        bench.learn(bench.learner.question(), after=None, number=1, head=1, keys=[], entries=[])
+    assert bench.learner.question().cursor == "2"
+
+
+@pytest.mark.parametrize("bound", [1, 2, 30, 40, 3600])
+def test_one_of_two_replicas_dies(bench: Bench, bound: int) -> None:
+    """At the worst moment, without a word: what is known is renewed well before it is too old."""
+    bench = Bench(max_staleness=timedelta(seconds=bound))
+    bench.learn(bench.learner.question())
+    bench.now += 0.3 * bound
+    dead = bench.learner.question()
+    assert 0 < dead.hold <= bound / 4
+    bench.now += dead.seconds
+    bench.learner.failed("no whole answer in time")
+    living = bench.learner.question()
+    assert bench.now - 100.0 <= 0.751 * bound
+    bench.learn(living)
+    assert living.hold == 0 or bench.now - 100.0 + living.hold <= bound / 2
+    assert bench.known() == (0, living.asked)
+
+
+def test_patience(bench: Bench) -> None:
+    """The more rounds have failed, the longer an answer may take, but never longer than is of use."""
+    assert [bench.learner.question(rounds).seconds for rounds in (0, 1, 2, 3, 5000)] == [6, 12, 24, 30, 30]
+    bench.learn(bench.learner.question())
+    bench.now += 20
+    assert [bench.learner.question(rounds).seconds for rounds in (0, 1, 2, 5000)] == [6, 12, 15, 15]
+    for bound, first, longest in ((1, 2, 30), (86400, 10, 30)):
+        bench = Bench(max_staleness=timedelta(seconds=bound))
+        assert [bench.learner.question(rounds).seconds for rounds in (0, 9)] == [first, longest]
+        bench.learn(bench.learner.question())
+        bench.now += bound
+        assert bench.learner.question(9).seconds == min(bound / 2, 30)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "grow", "answer", "answer"]), st.integers(0, 5)), max_size=60))

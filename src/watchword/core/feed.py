@@ -28,6 +28,10 @@ class FeedError(ValueError):
     """A page that cannot be read, or that does not continue what is known: ask for a snapshot."""
 
 
+class Behind(FeedError):
+    """A page from before what is known: of a replica that lags, or of a database that went back. Keep the cursor."""
+
+
 class PageEntry(msgspec.Struct, frozen=True):
     """One entry of the log: a cutoff, or (scope ``keys``) a change of the signing keys."""
 
@@ -137,7 +141,7 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
     if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch):
         _check_forward(known, page)
     if known is not None and known.instance == page.instance and page.born < known.born:
-        raise FeedError("an epoch from before the one that is known")
+        raise Behind("an epoch from before the one that is known")
     if any(entry.number > page.number for entry in page.entries):
         raise FeedError("a snapshot with entries beyond its number")
     return Knowledge(
@@ -172,7 +176,7 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
 def _check_forward(known: Knowledge, page: Page) -> None:
     """Within one history nothing goes back, or a cutoff that was in force would be forgotten for a while."""
     if page.number < known.number or page.head < known.head or page.floor < known.floor:
-        raise FeedError("the page is behind what is known")
+        raise Behind("the page is behind what is known")
 
 
 def _cutoffs(page: Page) -> Iterable[Cutoff]:

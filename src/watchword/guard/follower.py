@@ -4,7 +4,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, final
 from urllib.parse import urlencode
@@ -15,7 +15,8 @@ from watchword.guard.source import Known, boot_clock
 from watchword.transport import Address, Connection, Credentials, Reply, TransportError
 
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
-_PAUSES = (0.1, 5.0)  # seconds between attempts: the first after a failure, and the longest
+_CONNECT_TIME = 2.0  # seconds
+_PAUSES = (0.1, 5.0)  # seconds between rounds of attempts: the first after a failure, and the longest
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
 
 _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
@@ -25,6 +26,8 @@ _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
 class Follower:
     """A `Source` over HTTP.
 
+    ``addresses`` are replicas of one authority. It begins with any of them and stays as long as that one answers; then
+    it goes on to the next, at once until all have failed, and after that with a pause between the rounds.
     ``credentials`` is asked in the thread for each request, so that a secret in a file may change. The constructor and
     `start` do no I/O.
     """
@@ -32,7 +35,7 @@ class Follower:
     def __init__(
         self,
         issuer: str,
-        address: Address,
+        addresses: Sequence[Address],
         *,
         max_staleness: timedelta,
         credentials: Callable[[], Credentials | None] = lambda: None,
@@ -40,7 +43,7 @@ class Follower:
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> None:
         self._learner = Learner(issuer, max_staleness=max_staleness, clock=clock)
-        self._address = address
+        self._addresses = addresses
         self._credentials = credentials
         self._max_bytes = max_bytes
         self.clock = clock
@@ -59,7 +62,7 @@ class Follower:
         """Begin to follow, unless it does already."""
         with self._lock:
             if self._run is None:
-                self._run = _Run(Connection(self._address, max_bytes=self._max_bytes))
+                self._run = _Run([Connection(address, max_bytes=self._max_bytes) for address in self._addresses])
                 threading.Thread(target=self._follow, args=(self._run,), name="watchword-follower", daemon=True).start()
 
     def stop(self) -> None:
@@ -86,16 +89,21 @@ class Follower:
         failures = 0
         try:
             while not run.stopping.is_set():
-                failures = 0 if self._attempt(run) else failures + 1
-                if failures:
-                    run.pause(failures)
+                rounds, since = divmod(failures, len(self._addresses))
+                if rounds and not since:
+                    run.pause(rounds)
+                if self._attempt(run, rounds):
+                    failures = 0
+                else:
+                    failures += 1
+                    run.move_on()
         finally:
             run.connection.close()
             run.ended.set()
 
-    def _attempt(self, run: "_Run") -> bool:
+    def _attempt(self, run: "_Run", rounds: int) -> bool:
         """Ask once and take the answer in; False if that brought nothing that can be used."""
-        question = self._learner.question()
+        question = self._learner.question(rounds)
         try:
             reply = self._ask(run.connection, question)
         except (TransportError, OSError, ValueError) as why:
@@ -118,7 +126,7 @@ class Follower:
         if credentials is not None:
             headers["Authorization"] = credentials.basic
         path = f"/revocations?{urlencode(question.query)}"
-        return connection.request("GET", path, headers=headers, seconds=question.seconds)
+        return connection.request("GET", path, headers=headers, seconds=question.seconds, connect_seconds=_CONNECT_TIME)
 
     def _learn(self, question: Question, reply: Reply) -> bool:
         nonces = reply.headers.get_all("Watchword-Nonce", [])
@@ -138,23 +146,39 @@ class Follower:
         if ready:
             self._ready.set()
         if run is not None:
-            run.connection.abandon()
+            run.abandon()
             self.start()
 
 
 class _Run:
-    """One life of the thread: its connection, and how others reach it."""
+    """One life of the thread: its connections, of which one is in use, and how others reach it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self._connections = connections
+        self._current = random.randrange(len(connections))  # guards that start together spread
         self.stopping = threading.Event()
         self.nudged = threading.Event()
         self.ended = threading.Event()
 
+    @property
+    def connection(self) -> Connection:
+        return self._connections[self._current]
+
+    def move_on(self) -> None:
+        """Go to the next replica, if there is another."""
+        if len(self._connections) > 1:
+            self.connection.close()
+            self._current = (self._current + 1) % len(self._connections)
+
     def stop(self) -> None:
         self.stopping.set()
         self.nudged.set()
-        self.connection.interrupt()
+        for connection in self._connections:
+            connection.interrupt()
+
+    def abandon(self) -> None:
+        for connection in self._connections:
+            connection.abandon()
 
     def pause(self, failures: int) -> None:
         """Wait before the next attempt, longer each time and never in step with other guards.

@@ -55,8 +55,9 @@ class Guard:
     ``issuer`` and ``audience`` name the authority and this service as tokens must name them. ``roles`` maps a role to
     its permissions here (``orders:*`` grants all that begin so), ``inherits`` a role to those it includes.
 
-    Keys and cutoffs come from the authority's feed at ``feed``, by default the issuer's own URL; or from ``source``;
-    or are fixed by ``keys``, and then nothing can be revoked. ``client_id`` and ``client_secret`` identify this
+    Keys and cutoffs come from the authority's feed at ``feed``, by default the issuer's own URL, or a list of URLs of
+    replicas, of which one that answers is followed; or from ``source``; or are fixed by ``keys``, and then nothing can
+    be revoked. ``client_id`` and ``client_secret`` identify this
     service to the feed, by default from ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
 
     No decision rests on knowledge older than ``max_staleness``. ``leeway`` and ``max_lifetime`` are the verifier's,
@@ -72,7 +73,7 @@ class Guard:
         audience: str,
         roles: Mapping[str, Iterable[str]] | None = None,
         inherits: Mapping[str, Iterable[str]] | None = None,
-        feed: str | None = None,
+        feed: str | Sequence[str] | None = None,
         source: Source | None = None,
         keys: KeySet | PublicKey | Iterable[PublicKey] | None = None,
         client_id: str | None = None,
@@ -105,7 +106,7 @@ class Guard:
         else:
             self._source = Follower(
                 issuer,
-                Address.parse(issuer if feed is None else feed, plain_http_anywhere=unsafely_allow_plain_http),
+                _addresses(issuer if feed is None else feed, plain_http_anywhere=unsafely_allow_plain_http),
                 max_staleness=max_staleness,
                 credentials=Credentials.later(client_id, client_secret),
             )
@@ -304,6 +305,13 @@ class Guard:
 
     def __repr__(self) -> str:
         return f"Guard({self.issuer!r}, audience={self.audience!r})"
+
+
+def _addresses(feed: str | Sequence[str], *, plain_http_anywhere: bool) -> list[Address]:
+    urls = [feed] if isinstance(feed, str) else feed
+    if not urls:
+        raise ValueError("feed is a URL, or a list of them that is not empty")
+    return list(dict.fromkeys(Address.parse(url, plain_http_anywhere=plain_http_anywhere) for url in urls))
 
 
 def _text(token: str | bytes) -> str:

@@ -11,12 +11,22 @@ from typing import Final, final
 import msgspec
 
 from watchword.core.encoding import NotStrict, json_object
-from watchword.core.feed import FeedError, Knowledge, Page, fold
+from watchword.core.feed import Behind, FeedError, Knowledge, Page, fold
 from watchword.guard.source import Known, boot_clock
 from watchword.transport import TransportError
 
-MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than some tens of seconds
-_ANSWER_TIME = 10.0  # seconds that an answer may take beyond the hold
+# All of it follows from the bound, max_staleness = S. Say that a guard follows one replica of several, which dies. What
+# is known was 0.3 S old at most when the last question went there; hold and answer time, 0.25 S + 0.2 S, are waited for
+# in vain; and the next replica is asked without a hold. So what is known is renewed at 0.75 S, or at 0.95 S if that one
+# hangs too. One that cannot even be connected to costs 2 s at most.
+_HOLD: Final = 0.25  # of the bound
+_YOUNG: Final = 0.3  # of the bound: what is older is renewed without a hold
+_ANSWER: Final = 0.2  # of the bound: for an answer, beyond the hold, at the first attempt
+_PATIENCE: Final = 0.5  # of the bound: for an answer at the last attempts; one that is later is hardly of use
+_MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than some tens of seconds
+_MAX_ANSWER: Final = 10.0  # seconds
+_MAX_PATIENCE: Final = 30.0  # seconds
+_MIN_SNAPSHOT: Final = 2.0  # seconds for a snapshot at the first attempt, however short the bound: it may be long
 
 _log: Final = logging.getLogger("watchword.guard")
 
@@ -48,8 +58,9 @@ class Learner:
 
     Ask one `question` after the other, and give each one's answer to `learn`, or what went wrong to `failed`. Answers
     may come late, twice, to an earlier question or not at all: only an answer to the latest question counts, once, and
-    it is as old as its question. ``max_staleness`` decides how long the authority may hold an answer: a quarter of it,
-    10 seconds at most. One thread asks and learns; any may read ``known`` and ``last_error``.
+    it is as old as its question. Each question may go to another replica. ``max_staleness`` decides how long the
+    authority may hold an answer: a quarter of it, 10 seconds at most. One thread asks and learns; any may read
+    ``known`` and ``last_error``.
     """
 
     def __init__(
@@ -62,7 +73,6 @@ class Learner:
     ) -> None:
         self._issuer = issuer
         self._staleness = max_staleness.total_seconds()
-        self._hold = min(self._staleness / 4, MAX_HOLD)
         self._clock = clock
         self._nonces = nonces
         self.known: Known | None = None
@@ -71,13 +81,27 @@ class Learner:
         self._cursor: str | None = None
         self._open: Question | None = None  # the one whose answer is awaited
 
-    def question(self) -> Question:
-        """What to ask now. Send it after this call: whatever it brings is dated by it."""
+    def question(self, rounds: int = 0) -> Question:
+        """What to ask now. Send it after this call: whatever it brings is dated by it.
+
+        ``rounds`` is how often all replicas have failed in a row: each doubles the time that an answer may take.
+        """
         asked = self._clock()
-        whole = self._draft is None or self._draft.complete
-        hold = self._hold if whole and self._cursor is not None else 0.0
-        self._open = Question(asked, self._nonces(), self._cursor, hold, self._staleness, hold + _ANSWER_TIME)
+        hold = min(self._staleness * _HOLD, _MAX_HOLD) if self._may_wait(asked) else 0.0
+        seconds = hold + self._answer_time(rounds)
+        self._open = Question(asked, self._nonces(), self._cursor, hold, self._staleness, seconds)
         return self._open
+
+    def _may_wait(self, now: float) -> bool:
+        """Whether all that was there has been seen, and not long ago, so that only what comes is of interest."""
+        whole = self._draft is not None and self._draft.complete and self._cursor is not None
+        return whole and self.known is not None and now - self.known.as_of <= self._staleness * _YOUNG
+
+    def _answer_time(self, rounds: int) -> float:
+        first, longest = min(self._staleness * _ANSWER, _MAX_ANSWER), min(self._staleness * _PATIENCE, _MAX_PATIENCE)
+        if self._cursor is None:
+            first, longest = max(first, _MIN_SNAPSHOT), _MAX_PATIENCE
+        return min(first * 2.0 ** min(rounds, 10), longest)
 
     def learn(self, question: Question, status: int, nonces: Sequence[str], body: bytes) -> bool:
         """Take an answer in; whether it brought anything new.
@@ -90,7 +114,8 @@ class Learner:
             self._open = None
             news = self._take(page, question.asked)
         except FeedError as why:
-            self._cursor = None  # a snapshot is asked for next
+            if not isinstance(why, Behind):
+                self._cursor = None  # a snapshot is asked for next
             self.failed(str(why))
             raise
         except TransportError as why:

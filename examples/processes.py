@@ -21,6 +21,7 @@ READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 30.0
 
+_PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final[Any] = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -66,7 +67,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_end_with_parent if _LIBC else None,
+                preexec_fn=end_with_parent(signal.SIGTERM),
             )
 
     def wait_until_ready(self, path: str) -> None:
@@ -175,13 +176,15 @@ def eventually(holds: Callable[[], bool], seconds: float, pause: float = 0.05) -
     return True
 
 
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """For ``preexec_fn``: on Linux, the child gets this signal when the thread that started it has ended."""
+    if _LIBC is None:
+        return None
+    return lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+
+
 def _answers(url: str) -> bool:
     try:
         return httpx2.get(url, timeout=5, trust_env=False).status_code == 200
     except httpx2.TransportError:
         return False
-
-
-def _end_with_parent() -> None:
-    """In the child, on Linux: be told to end when the parent dies, however it dies (prctl, PR_SET_PDEATHSIG)."""
-    _LIBC.prctl(1, signal.SIGTERM)

@@ -1,12 +1,16 @@
-"""What all tests share: one key for each algorithm, and examples that are the same in every run."""
+"""What all tests share: one key for each algorithm, databases, and examples that are the same in every run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import settings
+from servers.binaries import NotFound
+from servers.pooler import Pooler, program
+from servers.postgres import Postgres, Server
 
 from watchword import Key
 from watchword.core.algorithms import ALGORITHMS
@@ -25,6 +29,47 @@ def keys() -> Mapping[str, Key]:
             for name, row in ALGORITHMS.items()
         }
     )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """PostgreSQL of the newest version, one for all tests of a worker; who breaks it starts one of their own."""
+    with Postgres.any(18) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres16() -> Iterator[Server]:
+    """PostgreSQL of the oldest version that is supported, one for all tests of a worker."""
+    with Postgres.any(16) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    """An empty database on PostgreSQL, for one test."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def pooler(postgres: Server) -> Iterator[Pooler]:
+    """pgbouncer in front of it, in transaction mode. CI has it; who has not may go without here."""
+    try:
+        program()
+    except NotFound as why:
+        pytest.skip(str(why))
+    with Pooler(postgres) as pooler:
+        yield pooler
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once of each kind: for facts that hold on both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'watchword.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

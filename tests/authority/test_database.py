@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text
 
-from watchword.authority.database import Database, after_commit, clock, migrate
+from watchword.authority.database import Database, after_commit, clock
 from watchword.authority.schema import audiences
 from watchword.errors import Unavailable
 
@@ -19,8 +19,8 @@ _names = select(audiences.c.name).order_by(audiences.c.name)
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An empty database."""
-    migrate(tmp_path / "w.db")
-    database = Database(tmp_path / "w.db")
+    database = Database(f"sqlite:///{tmp_path / 'w.db'}")
+    await database.migrate()
     yield database
     await database.dispose()
 
@@ -113,11 +113,13 @@ async def test_the_clock_agrees_with_the_system(database: Database) -> None:
     assert now != int(now)
 
 
-def test_the_file_is_its_owners_alone_and_migrating_twice_is_harmless(tmp_path: Path) -> None:
+async def test_the_file_is_its_owners_alone_and_migrating_twice_is_harmless(tmp_path: Path) -> None:
     """The database holds password hashes and wrapped keys."""
     path = tmp_path / "folder" / "w.db"
-    migrate(path)
-    migrate(path)
+    for _ in range(2):
+        database = Database(f"sqlite:///{path}")
+        await database.migrate()
+        await database.dispose()
     assert path.stat().st_mode & 0o077 == 0
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() != []

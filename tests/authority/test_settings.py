@@ -40,7 +40,7 @@ def _write(folder: Path, text: str) -> Path:
         ({"WATCHWORD_ISSUER": "https://ada@auth.example"}, "issuer"),
         ({"WATCHWORD_ISSUER": "ftp://auth.example"}, "issuer"),
         ({"WATCHWORD_DATABASE": "mysql://x"}, "database"),
-        ({"WATCHWORD_DATABASE": "postgresql://x/y"}, "not supported yet"),
+        ({"WATCHWORD_DATABASE_DIRECT": "sqlite:///x.db"}, "database_direct"),
         ({"WATCHWORD_SECRET": "short"}, "secret"),
         ({"WATCHWORD_LOG_LEVEL": "loud"}, "log_level"),
         ({"WATCHWORD_ACCESS_LIFETIME": "600", "WATCHWORD_MAX_LIFETIME": "300"}, "max_lifetime"),

@@ -101,10 +101,11 @@ def _who(route: Route) -> str:
 
 
 def test_every_route_is_documented() -> None:
-    """A section for each row of the wall's policy, the feed and the document included, and no other."""
+    """A section for each row of the wall's policy, for the feed before it, and no other."""
     documented = {name for name in sections(ENDPOINTS) if re.match(r"[A-Z]+ /", name)}
-    assert documented == {f"{method} {path}" for method, path, _ in build_policy().rows}
-    assert {f"GET {FEED_PATH}", f"GET {OPENAPI_PATH}"} < documented
+    walled = {f"{method} {path}" for method, path, _ in build_policy().rows}
+    assert documented == walled | {f"GET {FEED_PATH}"}
+    assert f"GET {OPENAPI_PATH}" in walled
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")

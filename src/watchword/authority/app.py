@@ -18,6 +18,7 @@ from watchword.authority.log.feed import Feed
 from watchword.authority.openapi import openapi_document
 from watchword.authority.routes import ROUTES
 from watchword.errors import Bug, Refused
+from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
 from watchword.guard.rules import anyone
 
@@ -29,20 +30,19 @@ _log: Final = logging.getLogger("watchword.authority")
 def build_app(authority: Authority) -> ASGIApp:
     """The ASGI application: CORS where it is configured, then the wall, then the routes."""
     routes: list[BaseRoute] = [_starlette_route(authority, route) for route in ROUTES]
-    routes.append(StarletteRoute(FEED_PATH, Feed(authority), methods=["GET"]))
     routes.append(StarletteRoute(OPENAPI_PATH, _document(authority), methods=["GET"]))
     # The router never guesses: a path with a slash too many is another path, and no rule opens it.
     app = Starlette(routes=routes, exception_handlers={Exception: _bug})
     app.router.redirect_slashes = False
     walled = authority.guard.asgi(app, build_policy())
     origins = authority.settings.cors_origins
-    return _with_cors(walled, origins) if origins else walled
+    return _with_feed(Feed(authority), _with_cors(walled, origins) if origins else walled)
 
 
 def build_policy() -> Policy:
     """The wall's policy: a row for each route, and nothing else is open."""
     rows = [(route.method, route.path, route.rule) for route in ROUTES]
-    return Policy(*rows, ("GET", FEED_PATH, anyone), ("GET", OPENAPI_PATH, anyone))
+    return Policy(*rows, ("GET", OPENAPI_PATH, anyone))
 
 
 def _starlette_route(authority: Authority, route: Route) -> StarletteRoute:
@@ -73,6 +73,16 @@ def _document(authority: Authority) -> Callable[[Request], Awaitable[Response]]:
         return document
 
     return endpoint
+
+
+def _with_feed(feed: ASGIApp, app: ASGIApp) -> ASGIApp:
+    """The feed knows its followers by itself, and each second of a thousand of them passes through here."""
+
+    async def by_path(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["method"] == "GET" and route_path(scope) == FEED_PATH
+        await (feed if asked else app)(scope, receive, send)
+
+    return by_path
 
 
 def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:

@@ -11,7 +11,7 @@ from watchword.authority.accounts.directory import ADMINISTRATOR, new_user_id
 from watchword.authority.accounts.passwords import PasswordHasher, one_time_password
 from watchword.authority.audit.record import record
 from watchword.authority.clients.registry import Grant
-from watchword.authority.database import Database, clock
+from watchword.authority.database import Database, Now, clock
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.vault import Vault
 from watchword.authority.log.head import begin_log
@@ -58,13 +58,13 @@ async def prepare(
 ) -> tuple[Seeds, FirstAdministrator | None]:
     """Fill a new database, or check and complete one that is there; the first administrator where one was made."""
     first: FirstAdministrator | None = None
-    if await _is_new(database):
+    if await is_new(database):
         password = one_time_password()
         hasher = PasswordHasher(settings)
         hashed = await hasher.hash(password)
         hasher.close()
         fresh = [await keyring.generate(), await keyring.generate()]
-        async with database.writing() as connection:
+        async with database.writing(alone=True) as connection:
             if not (await connection.execute(select(func.count()).select_from(head))).scalar_one():
                 now = await clock(connection)
                 await begin_log(connection, settings.issuer, settings.max_lifetime)
@@ -73,14 +73,23 @@ async def prepare(
                     await keyring.add(connection, key, state, now)
                 await _make_administrator(connection, hashed, now)
                 first = FirstAdministrator(FIRST_NAME, password)
-    async with database.writing() as connection:
+    async with database.writing(alone=True) as connection:
         await _allow_lifetime(connection, settings.max_lifetime)
         await _settle_issuer(connection, settings.issuer)
         await _make_own_client(connection, settings.issuer)
         return await _read_seeds(connection, vault), first
 
 
-async def _is_new(database: Database) -> bool:
+async def checked(database: Database) -> None:
+    """`SettingsError` for a database server that might lose what it has acknowledged."""
+    try:
+        await database.check()
+    except ValueError as why:
+        raise SettingsError(str(why)) from None
+
+
+async def is_new(database: Database) -> bool:
+    """Whether nothing is kept there yet."""
     async with database.reading() as connection:
         return not (await connection.execute(select(func.count()).select_from(head))).scalar_one()
 
@@ -127,7 +136,7 @@ async def _settle_issuer(connection: AsyncConnection, issuer: str) -> None:
     """The authority is an audience under its issuer's name; where that name is new, who named the old one follows."""
     before = (await connection.execute(select(head.c.issuer))).scalar_one()
     if (await connection.execute(select(audiences.c.name).where(audiences.c.name == issuer))).first() is None:
-        await connection.execute(insert(audiences).values(name=issuer, created_at=await clock(connection)))
+        await connection.execute(insert(audiences).values(name=issuer, created_at=Now()))
     if before == issuer:
         return
     await connection.execute(update(head).values(issuer=issuer))
@@ -142,10 +151,9 @@ async def _settle_issuer(connection: AsyncConnection, issuer: str) -> None:
 
 async def _make_own_client(connection: AsyncConnection, issuer: str) -> None:
     """The client of our own command line, which may name the authority."""
-    now = await clock(connection)
     if (await connection.execute(select(clients.c.id).where(clients.c.id == OWN_CLIENT))).first() is None:
         own = {"id": OWN_CLIENT, "name": "Watchword's own command line", "grants": Grant.LOGIN.value}
-        await connection.execute(insert(clients).values(**own, created_at=now))
+        await connection.execute(insert(clients).values(**own, created_at=Now()))
     named = select(client_audiences).where(
         client_audiences.c.client == OWN_CLIENT, client_audiences.c.audience == issuer
     )

@@ -1,68 +1,138 @@
-"""The database: readers get one snapshot, writers wait for one another, and acknowledged means on disk."""
+"""The database: readers get one snapshot, and what a writer has acknowledged is on disk."""
 
-import asyncio
-import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Engine, RowMapping, create_engine, event, select, text
+from sqlalchemy import Column, Connection, Float, RowMapping, Table, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-from watchword.errors import Unavailable
+from watchword.authority.engines.engine import Engine
+from watchword.authority.engines.sqlite import CLOCK, SqliteEngine
+from watchword.errors import InvalidRequest, Refused, Unavailable
 
-LOCK_TIMEOUT_MS: Final = 5000
+SQLITE: Final = "sqlite:///"
 _LATER: Final = "watchword after commit"
-# julianday has microseconds where unixepoch has whole seconds, and knows no time zone.
-_CLOCK = text("SELECT (julianday('now') - 2440587.5) * 86400.0")
 
 
 class Database:
-    """One SQLite file behind a pool of connections."""
+    """One database behind a pool of connections: a SQLite file or a PostgreSQL server, as its URL says.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
-        self._turn = asyncio.Lock()
-        # What is bound to a statement may be a hash or a wrapped key: neither errors nor logs quote it.
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
-        logging.getLogger("aiosqlite").setLevel(logging.INFO)
-        _prepare(self._engine.sync_engine)
+    ``direct`` is the server's own URL where ``url`` leads to a transaction pooler. ``now`` is the clock of SQLite, in
+    seconds since 1970; a server has its own.
+    """
+
+    def __init__(self, url: str, *, direct: str = "", now: Callable[[], float] = time.time) -> None:
+        self._engine = _engine(url, direct, now)
+        self._failures: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self._engine.failures)
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often the log's head is to be looked at for changes that nobody told of."""
+        return self._engine.poll_seconds
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one snapshot, taken at its first statement, and changes nothing."""
-        async with self._connected() as connection, connection.begin():
+        async with self._told(self._engine.reading()) as connection:
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write: alone from its beginning, durable when the block is left."""
-        async with self._turn, self._connected() as connection:
-            await connection.execution_options(watchword_writing=True)
+    async def writing(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write, durable when the block is left.
+
+        ``alone``: no other such one runs beside it, in this process or another. For whoever changes what others check
+        first. On SQLite every writer is alone.
+        """
+        async with self._told(self._engine.writing(alone=alone)) as connection:
             later = connection.info[_LATER] = []
-            async with connection.begin():
-                yield connection
-            for tell in later:
-                tell()
+            yield connection
+        for tell in later:
+            tell()
+
+    async def migrate(self) -> None:
+        """Bring the tables up to date, or make them; one process does it while others wait. `Unavailable`."""
+        try:
+            async with self._engine.migrating() as connection:
+                await connection.run_sync(_upgrade)
+        except CommandError as why:
+            raise Unavailable(f"{self._engine}: the tables are of another version of Watchword") from why
+        except self._failures as why:
+            said = why.orig if isinstance(why, DBAPIError) else why
+            raise Unavailable(f"{self._engine}: {getattr(said, 'strerror', None) or said}") from why
+
+    async def exists(self) -> bool:
+        """Whether there is such a database; makes nothing."""
+        try:
+            return await self._engine.exists()
+        except self._failures as why:
+            raise self._refusal(why) from why
+
+    async def check(self) -> None:
+        """``ValueError`` for a server that is set up so that what is acknowledged might be lost."""
+        try:
+            await self._engine.check()
+        except self._failures as why:
+            raise self._refusal(why) from why
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Call ``heard`` when another process moves the log, until cancelled; return where nobody tells."""
+        await self._engine.listen(heard)
 
     async def dispose(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _told(self, transaction: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
+        """The transaction; what the driver says about a failure is told to nobody but the log."""
         try:
-            async with self._engine.connect() as connection:
+            async with transaction as connection:
                 yield connection
-        except (DBAPIError, SQLAlchemyError, OSError) as why:
-            raise Unavailable(f"the database failed: {type(why).__name__}", retry_after=1) from why
+        except self._failures as why:
+            raise self._refusal(why) from why
+
+    def _refusal(self, why: Exception) -> Refused:
+        if self._engine.cannot_hold(why):
+            return InvalidRequest("a value that the database cannot hold", reason="a text or number cannot be kept")
+        said = why.strerror if isinstance(why, OSError) and why.strerror else type(why).__name__
+        return Unavailable(f"the database failed: {said}", retry_after=1)
+
+    def __repr__(self) -> str:
+        return f"Database({self._engine!r})"
+
+
+def _engine(url: str, direct: str, now: Callable[[], float]) -> Engine:
+    if url.startswith(SQLITE):
+        return SqliteEngine(Path(url.removeprefix(SQLITE)), now)
+    from watchword.authority.engines.postgres import PostgresEngine  # only here: its driver is an extra
+
+    return PostgresEngine(url, direct)
+
+
+def is_shared(connection: AsyncConnection) -> bool:
+    """Whether other writers work beside this transaction, so that rows must be locked before they are relied upon."""
+    return connection.dialect.name != "sqlite"
+
+
+async def lock_row(connection: AsyncConnection, table: Table, identifier: str) -> None:
+    """Let nobody else change the row of that ``id`` until this transaction ends.
+
+    Locks are taken in the order client, user, session, head, or two would wait for one another. Rows that refer to
+    this one can still be added.
+    """
+    if is_shared(connection):
+        query = select(table.c.id).where(table.c.id == identifier).with_for_update(key_share=True)
+        await connection.execute(query)
 
 
 def after_commit(connection: AsyncConnection, tell: Callable[[], None]) -> None:
@@ -70,9 +140,26 @@ def after_commit(connection: AsyncConnection, tell: Callable[[], None]) -> None:
     connection.info[_LATER].append(tell)
 
 
+class Now(FunctionElement[float]):
+    """The database's clock in a statement: seconds since 1970."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(Now, "sqlite")
+def _now_of_sqlite(*_: object, **__: object) -> str:
+    return f"{CLOCK}()"
+
+
+@compiles(Now, "postgresql")
+def _now_of_postgresql(*_: object, **__: object) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
 async def clock(connection: AsyncConnection) -> float:
     """The database's clock: seconds since 1970."""
-    return float((await connection.execute(_CLOCK)).scalar_one())
+    return float((await connection.execute(select(Now()))).scalar_one())
 
 
 def plain(row: RowMapping) -> dict[str, Any]:
@@ -91,53 +178,9 @@ async def gathered(
     return found
 
 
-def migrate(path: Path) -> None:
-    """Bring the file's tables up to date, or make them; safe to call side by side. `Unavailable` where it fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.touch(mode=0o600)
-        _migrate(path)
-    except CommandError as why:
-        raise Unavailable(f"{path}: the tables are of another version of Watchword") from why
-    except DBAPIError as why:
-        raise Unavailable(f"{path}: {why.orig}") from why
-    except OSError as why:
-        raise Unavailable(f"{path}: {why.strerror}") from why
-
-
-def _migrate(path: Path) -> None:
-    engine = create_engine(f"sqlite:///{path}")
-    _prepare(engine)
+def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "watchword.authority:migrations")
     config.set_main_option("path_separator", "os")
-    try:
-        with engine.execution_options(watchword_writing=True).begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
-
-
-def _prepare(engine: Engine) -> None:
-    """Take the transactions into our own hands: the driver's default gives each SELECT a snapshot of its own."""
-
-    @event.listens_for(engine, "connect")
-    def connected(raw: Any, _: object) -> None:
-        raw.isolation_level = None
-        cursor = raw.cursor()
-        for pragma in (
-            f"busy_timeout = {LOCK_TIMEOUT_MS}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "trusted_schema = OFF",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("watchword_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

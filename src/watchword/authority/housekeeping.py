@@ -6,7 +6,8 @@ from typing import Final, final
 
 from watchword.authority.accounts.throttle import forget_old
 from watchword.authority.authority import Authority
-from watchword.authority.log.head import raise_floor
+from watchword.authority.log.followers import forget_silent
+from watchword.authority.log.head import forget_below_floor, raise_floor
 from watchword.authority.sessions.sessions import forget_over
 from watchword.core.verifier import MAX_LEEWAY
 from watchword.errors import Refused
@@ -19,9 +20,13 @@ _DAY: Final = 86400.0
 
 async def keep_house(authority: Authority) -> None:
     """Forget what is over, once."""
-    async with authority.database.writing() as connection:
+    # Each in a transaction of its own: what raises the floor holds the log's head, and must not hold it for long.
+    async with authority.database.writing(alone=True) as connection:
         await raise_floor(connection, FLOOR_MARGIN)
+    async with authority.database.writing(alone=True) as connection:
+        await forget_below_floor(connection)
         await forget_old(connection)
+        await forget_silent(connection)
         await forget_over(connection, authority.settings.session_days * _DAY)
 
 

@@ -43,7 +43,7 @@ async def read_page(
 ) -> tuple[Sequence[RowMapping], str | None]:
     """The rows of one page, in the order of columns that together are unique, and what leads to the next page."""
     if asked.after:
-        place, values = tuple_(*order), tuple_(*_open(asked.after, order))
+        place, values = tuple_(*order), tuple_(*_open(asked.after, order), types=[column.type for column in order])
         after: ColumnElement[bool] = place < values if newest_first else place > values
         query = query.where(after)
     ordered = query.order_by(*(column.desc() if newest_first else column for column in order))

@@ -2,12 +2,16 @@
 
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
-from watchword.authority.log.head import new_epoch, read_head
+from watchword.authority.log.head import new_epoch, new_id, read_head
 from watchword.authority.operator import OPERATOR
+from watchword.authority.sessions.sessions import carry_over
 from watchword.core.cutoffs import Position
+from watchword.core.keys import Key
 
 ACTION: Final = "recover"
 
@@ -15,16 +19,38 @@ ACTION: Final = "recover"
 async def recover(authority: Authority, *, clone: bool = False) -> Position:
     """Begin a new epoch, and with it open the feed again; the log's position then.
 
-    Every older token, session and cursor is void. Every signing key is withdrawn too: what was lost may have been a
-    key's withdrawal, and a copy of a database must not sign for the original. ``clone`` makes a new instance besides,
-    so that guards never take the copy for the original.
+    Every older token and cursor is void, and every session unless the settings let them survive. Every signing key is
+    withdrawn too: what was lost may have been a key's withdrawal, and a copy of a database must not sign for the
+    original. ``clone`` makes a new instance besides, so that guards never take the copy for the original; of a copy no
+    session survives.
     """
     current, following = await authority.keyring.generate(), await authority.keyring.generate()
-    async with authority.changing() as connection:
-        before = await read_head(connection)
-        await new_epoch(connection, clone=clone)
-        await withdraw_all(connection, authority.keyring, current, following)
-        after = (await read_head(connection)).position
-        detail = f"from {before.position} to {after}{', as a clone' if clone else ''}"
-        await record(connection, ACTION, actor=OPERATOR, target=after.epoch, detail=detail)
+    async with authority.administering() as connection:
+        return await _recover(authority, connection, current, following, clone=clone)
+
+
+async def recover_by_itself(authority: Authority) -> bool:
+    """`recover` if an alarm stands, as the setting ``auto_recover`` wants it; whether one stood.
+
+    Of several replicas that find the same alarm one recovers: the others then find none.
+    """
+    current, following = await authority.keyring.generate(), await authority.keyring.generate()
+    async with authority.administering() as connection:
+        if (await read_head(connection)).alarm is None:
+            return False
+        await _recover(authority, connection, current, following, clone=False)
+        return True
+
+
+async def _recover(
+    authority: Authority, connection: AsyncConnection, current: Key, following: Key, *, clone: bool
+) -> Position:
+    before, epoch = await read_head(connection), new_id()
+    if authority.settings.sessions_survive and not clone:
+        await carry_over(connection, before.epoch, epoch)
+    await new_epoch(connection, clone=clone, epoch=epoch)
+    await withdraw_all(connection, authority.keyring, current, following)
+    after = (await read_head(connection)).position
+    detail = f"from {before.position} to {after}{', as a clone' if clone else ''}"
+    await record(connection, ACTION, actor=OPERATOR, target=after.epoch, detail=detail)
     return after

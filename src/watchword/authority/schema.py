@@ -1,6 +1,7 @@
 """The tables. Times are seconds since 1970 by the database's clock; a cutoff is a number in the log, 0 for none."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Float,
@@ -16,6 +17,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+# A place in the log, or another number that only grows. SQLite's one kind of integer is as large.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
 head = Table(
     "head",
     metadata,
@@ -24,18 +28,19 @@ head = Table(
     Column("instance", String(32), nullable=False),
     Column("epoch", String(32), nullable=False),
     Column("born", Float, nullable=False),
-    Column("position", Integer, nullable=False),
+    Column("position", Number, nullable=False),
     Column("mark", String(32), nullable=False),
-    Column("floor", Integer, nullable=False),
-    Column("cutoff", Integer, nullable=False),
+    Column("floor", Number, nullable=False),
+    Column("cutoff", Number, nullable=False),
     Column("lifetime", Integer, nullable=False),
     Column("alarm", Text),
+    Column("identity", String(64), nullable=False, server_default=""),
 )
 
 entries = Table(
     "entries",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", Number, primary_key=True, autoincrement=False),
     Column("mark", String(32), nullable=False),
     Column("at", Float, nullable=False),
     Column("scope", String(16), nullable=False),
@@ -62,11 +67,12 @@ keys = Table(
     Column("wrapped", LargeBinary),
     Column("created_at", Float, nullable=False),
     Column("changed_at", Float, nullable=False),
-    Column("withdrawn", Integer, nullable=False, server_default="0"),
+    Column("withdrawn", Number, nullable=False, server_default="0"),
 )
 # One key signs and one is next, whatever runs side by side.
-Index("one_current_key", keys.c.state, unique=True, sqlite_where=keys.c.state == "current")
-Index("one_next_key", keys.c.state, unique=True, sqlite_where=keys.c.state == "next")
+for _state in ("current", "next"):
+    _only = keys.c.state == _state
+    Index(f"one_{_state}_key", keys.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
 
 audiences = Table(
     "audiences",
@@ -85,7 +91,7 @@ clients = Table(
     Column("scope", Text, nullable=False, server_default=""),
     Column("lifetime", Integer),
     Column("disabled", Integer, nullable=False, server_default="0"),
-    Column("cutoff", Integer, nullable=False, server_default="0"),
+    Column("cutoff", Number, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
 )
 
@@ -120,7 +126,7 @@ users = Table(
     Column("must_change", Integer, nullable=False, server_default="0"),
     Column("disabled", Integer, nullable=False, server_default="0"),
     Column("claims", Text, nullable=False, server_default="{}"),
-    Column("cutoff", Integer, nullable=False, server_default="0"),
+    Column("cutoff", Number, nullable=False, server_default="0"),
     Column("cutoff_reason", String(64), nullable=False, server_default=""),
     Column("created_at", Float, nullable=False),
 )
@@ -145,8 +151,8 @@ sessions = Table(
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
     Column("epoch", String(32), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("cutoff", Integer, nullable=False, server_default="0"),
+    Column("number", Number, nullable=False),
+    Column("cutoff", Number, nullable=False, server_default="0"),
     Column("cutoff_reason", String(64), nullable=False, server_default=""),
 )
 
@@ -172,7 +178,7 @@ throttle = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Number, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("actor", String(255), nullable=False),
     Column("action", String(64), nullable=False),
@@ -180,4 +186,17 @@ audit = Table(
     Column("outcome", String(64), nullable=False),
     Column("address", String(64), nullable=False, server_default=""),
     Column("detail", Text, nullable=False, server_default=""),
+)
+
+followers = Table(
+    "followers",
+    metadata,
+    Column("client", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("address", String(64), nullable=False),
+    Column("stale", Float, nullable=False),
+    Column("epoch", String(32), nullable=False),
+    Column("number", Number, nullable=False),
+    Column("confirmed_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
 )

@@ -68,7 +68,7 @@ def tell_first_administrator(settings: Settings, first: FirstAdministrator, *, f
         sys.stdout.write(f"\nThe first administrator, shown once; change the password at the first sign-in:\n{lines}\n")
         sys.stdout.flush()
         return None
-    path = settings.database_path.with_suffix(".first-administrator")
+    path = settings.beside(".first-administrator")
     path.unlink(missing_ok=True)  # what lies there may be open to others; only a new file is surely ours
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
         target.write(lines)

@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from watchword.core.algorithms import ALGORITHMS
 from watchword.core.claims import REGISTERED
 
 PREFIX: Final = "WATCHWORD_"
+_SQLITE: Final = "sqlite:///"
 FILE_NAME: Final = "watchword.toml"
 # Read by services that use the authority, not by the authority itself: known, so not taken for a misprint.
 _OTHERS: Final = frozenset({"CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "TOKEN"})
@@ -37,7 +39,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Empty: the one that the database was served with last, and for a new one the loopback address and `port`.
     """
     database: str = "sqlite:///watchword.db"
-    """Where everything is kept, as a URL."""
+    """Where everything is kept: ``sqlite:///`` and a file, or the ``postgresql://`` URL of a server."""
+    database_direct: str = ""
+    """The PostgreSQL server itself, where `database` leads to a pooler that hands out connections by transaction."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Port = 8000
@@ -66,6 +70,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The names of an operator's own claims that users may carry into access tokens."""
     open_feed: bool = False
     """Whether anybody may follow the feed. False: clients with the grant `feed` only."""
+    lossless_failover: bool = False
+    """Whether a PostgreSQL standby that takes over has all that was acknowledged (synchronous replication)."""
+    auto_recover: bool = False
+    """Whether a new epoch begins by itself once history is found to be lost. False: the feed stays closed till then."""
+    sessions_survive: bool = False
+    """Whether refresh tokens outlive a new epoch; those that were revoked in the lost part of history live again."""
     password_min_length: Annotated[int, Meta(ge=8, le=128)] = 12
     """The fewest characters of a new password."""
     password_memory_kib: Annotated[int, Meta(ge=8, le=1048576)] = 19456
@@ -91,8 +101,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self._check_tokens()
         if not self.database.startswith(("sqlite:///", "postgresql://")):
             raise SettingsError("database: a URL that starts with sqlite:/// or postgresql:// is needed")
-        if self.database.startswith("postgresql"):
-            raise SettingsError("database: PostgreSQL is not supported yet; use sqlite:///")
+        if self.database_direct and not self.database_direct.startswith("postgresql://"):
+            raise SettingsError("database_direct: a URL that starts with postgresql:// is needed")
         for name in ("secret", "previous_secret"):
             if 0 < len(getattr(self, name)) < 32:
                 raise SettingsError(f"{name}: at least 32 characters are needed")
@@ -125,20 +135,31 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         values = msgspec.structs.asdict(self)
         for name in ("secret", "previous_secret"):
             values[name] = "(set)" if values[name] else ""
-        address = urlsplit(self.database)
-        if address.password:
-            values["database"] = self.database.replace(f":{address.password}@", ":(hidden)@")
+        for name in ("database", "database_direct"):
+            values[name] = _without_password(values[name])
         return values
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.database.removeprefix("sqlite:///"))
+    def database_name(self) -> str:
+        """The database as people call it: its file, or its URL without the password."""
+        return _without_password(self.database).removeprefix(_SQLITE)
+
+    def beside(self, suffix: str) -> Path:
+        """A file that belongs to the database: beside the SQLite file, or in the current folder."""
+        shared = self.database.startswith("postgresql://")
+        return Path(f"watchword{suffix}") if shared else Path(self.database.removeprefix(_SQLITE)).with_suffix(suffix)
 
     @property
     def secret_path(self) -> Path:
         """The file of the secret."""
-        return Path(self.secret_file) if self.secret_file else self.database_path.with_suffix(".secret")
+        return Path(self.secret_file) if self.secret_file else self.beside(".secret")
+
+
+def _without_password(url: str) -> str:
+    """A database's URL for people to read; a password may stand in its query too (RFC 3986 section 3.2.1)."""
+    password = urlsplit(url).password
+    shown = url.replace(f":{password}@", ":(hidden)@") if password else url
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1(hidden)", shown)
 
 
 def _is_loopback(host: str) -> bool:

@@ -45,10 +45,11 @@ def start_new(state: State) -> None:
     with asyncio.Runner() as runner, opened(runner, settings, new=True) as authority:
         first = authority.first_administrator
         told = first and tell_first_administrator(settings, first, file=state.as_json)
-    answer = {"database": str(settings.database_path), "created": first is not None, "first_administrator": None}
+    answer = {"database": settings.database_name, "created": first is not None, "first_administrator": None}
     if first is not None:
         answer["first_administrator"] = {"username": first.name, "password_file": told and str(told)}
-    sentence = f"{settings.database_path} is ready" if first else f"{settings.database_path} was there already"
+    name = settings.database_name
+    sentence = f"{name} is ready" if first else f"{name} was there already"
     state.show.done(answer, sentence + (f"; the first administrator's one-time password is in {told}" if told else ""))
 
 
@@ -117,9 +118,10 @@ def check_config(state: State) -> None:
 
 
 def _check(settings: Settings) -> dict[str, str]:
-    from watchword.cli.local import opened
+    from watchword.cli.local import exists, opened
 
-    if not settings.database_path.exists():
-        return {"issuer": settings.issuer, "database": f"{settings.database_path} is not there yet"}
-    with asyncio.Runner() as runner, opened(runner, settings) as authority:
-        return {"issuer": authority.settings.issuer, "database": str(settings.database_path)}
+    with asyncio.Runner() as runner:
+        if not runner.run(exists(settings)):
+            return {"issuer": settings.issuer, "database": f"{settings.database_name} is not there yet"}
+        with opened(runner, settings) as authority:
+            return {"issuer": authority.settings.issuer, "database": settings.database_name}

@@ -309,4 +309,4 @@ async def test_the_client_is_proven_in_the_snapshot_of_the_position(
     for name in ("writing", "reading"):
         monkeypatch.setattr(Database, name, told(name))
     good(await http.post("/login", json=LOGIN))
-    assert seen == ["writing", "writing"]
+    assert seen == ["reading", "writing", "writing"]

@@ -17,7 +17,7 @@ from watchword.authority.accounts.throttle import (
     refund,
     uncharge,
 )
-from watchword.authority.database import Database, clock, migrate
+from watchword.authority.database import Database, clock
 from watchword.authority.schema import throttle
 from watchword.errors import Throttled
 
@@ -27,8 +27,8 @@ ADA = {"account": "ada", "address": "192.0.2.1"}
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An empty database."""
-    migrate(tmp_path / "w.db")
-    database = Database(tmp_path / "w.db")
+    database = Database(f"sqlite:///{tmp_path / 'w.db'}")
+    await database.migrate()
     yield database
     await database.dispose()
 

@@ -42,7 +42,7 @@ def test_an_older_secret_still_opens_and_the_newest_wraps() -> None:
 def test_the_secrets_file_is_made_for_its_owner_only(tmp_path: Path) -> None:
     """The first start makes the file with mode 0600, and reads the same secret from then on."""
     settings = Settings(database=f"sqlite:///{tmp_path}/w.db")
-    open_vault(settings)
+    open_vault(settings, new=True)
     assert settings.secret_path.stat().st_mode & 0o777 == 0o600
     assert read_secrets(settings) == read_secrets(settings)
     assert [path.name for path in tmp_path.iterdir()] == ["w.secret"]
@@ -51,16 +51,15 @@ def test_the_secrets_file_is_made_for_its_owner_only(tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """The message says what to do."""
     settings = Settings(database=f"sqlite:///{tmp_path}/w.db")
-    open_vault(settings)
+    open_vault(settings, new=True)
     os.chmod(settings.secret_path, 0o640)
     with pytest.raises(SettingsError, match="chmod 600"):
-        open_vault(settings)
+        open_vault(settings, new=True)
 
 
 def test_a_lost_secret_of_an_existing_database_is_not_replaced(tmp_path: Path) -> None:
     """A new secret would make the keys unreadable; the operator must bring the old one."""
     settings = Settings(database=f"sqlite:///{tmp_path}/w.db")
-    (tmp_path / "w.db").touch()
     with pytest.raises(SettingsError, match="missing"):
         open_vault(settings)
 

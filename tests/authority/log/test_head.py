@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from watchword.authority.authority import Authority
 from watchword.authority.log.cut import cut_user
-from watchword.authority.log.head import append, new_epoch, raise_floor, read_head
+from watchword.authority.log.head import append, forget_below_floor, new_epoch, raise_floor, read_head
 from watchword.authority.schema import entries
 
 
@@ -46,8 +46,9 @@ async def test_the_floor_rises_only_over_what_has_expired(authority: Authority) 
         at = await read_head(connection)
         old = at.now - at.lifetime - 100
         await connection.execute(update(entries).where(entries.c.position <= 2).values(at=old))
-        assert await raise_floor(connection, 101) == 0
-        await raise_floor(connection, 99)
+        assert await raise_floor(connection, 101) is None
+        assert await raise_floor(connection, 99) == 2
+        assert await forget_below_floor(connection) == 1
         at = await read_head(connection)
         left = (await connection.execute(select(entries.c.position).order_by(entries.c.position))).scalars().all()
     assert (at.floor, at.number, list(left)) == (2, 3, [2, 3])
@@ -60,7 +61,7 @@ async def test_the_floor_never_falls(authority: Authority) -> None:
         await connection.execute(update(entries).values(at=0.0))
         await raise_floor(connection, 0)
         await connection.execute(update(entries).values(at=0.0))
-        assert await raise_floor(connection, 0) == 0
+        assert await raise_floor(connection, 0) is None
         assert (await read_head(connection)).floor == 3
 
 

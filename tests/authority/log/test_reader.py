@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,8 +16,8 @@ from watchword.authority.log.reader import LogReader
 class Gated(Database):
     """Each read of this database waits for its gate, in the order of their beginning."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         self.gates: list[asyncio.Event] = []
 
     @asynccontextmanager
@@ -39,7 +38,7 @@ async def _settle() -> None:
 @pytest.fixture
 async def gated(authority: Authority) -> AsyncIterator[Gated]:
     """A database of its own on the authority's file, so that nobody else waits at its gates."""
-    database = Gated(authority.settings.database_path)
+    database = Gated(authority.settings.database)
     yield database
     await database.dispose()
 
@@ -99,7 +98,7 @@ async def test_a_wait_ends_when_the_process_is_about_to_stop(reader: LogReader) 
 async def test_a_change_by_another_process_wakes(authority: Authority) -> None:
     """A command line that writes to the same file is noticed without being told."""
     move = authority.reader.next_move
-    another = Database(authority.settings.database_path)
+    another = Database(authority.settings.database)
     async with another.writing() as connection:
         await cut_token(connection, "t")
     await another.dispose()

@@ -61,7 +61,7 @@ async def end_my_session(authority: Authority, call: Call[None]) -> None:
     """End one of my sessions: that device's tokens die."""
     identifier = call.path("session")
     async with authority.changing() as connection:
-        session = await read_session(connection, identifier)
+        session = await read_session(connection, identifier, lock=True)
         if session is None or session.user != call.caller.subject or session.cutoff:
             raise NotFound("no session of the caller")
         await cut_session(connection, identifier)
@@ -72,8 +72,9 @@ async def end_my_other_sessions(authority: Authority, call: Call[None]) -> None:
     """End all my sessions but this one."""
     caller = call.caller
     async with authority.changing() as connection:
-        mine = select(sessions.c.id).where(sessions.c.user == caller.subject, sessions.c.cutoff == 0)
-        for identifier in (await connection.execute(mine.where(sessions.c.id != caller.session))).scalars().all():
+        others = (sessions.c.user == caller.subject, sessions.c.id != caller.session, sessions.c.cutoff == 0)
+        query = select(sessions.c.id).where(*others).order_by(sessions.c.id).with_for_update(key_share=True)
+        for identifier in (await connection.execute(query)).scalars().all():
             await cut_session(connection, identifier)
         await record(connection, "end_other_sessions", actor=caller.subject, address=call.address)
 

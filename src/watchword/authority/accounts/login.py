@@ -18,6 +18,7 @@ from watchword.authority.accounts.passwords import normal
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client, read_client
+from watchword.authority.database import lock_row
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_user
 from watchword.authority.log.head import Head, read_head
@@ -61,13 +62,14 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
     """Sign a user in and start a session on this device."""
     asked = call.input
     new_password = asked.new_password and _checked_new(authority, asked.new_password, asked.password)
-    async with authority.database.writing() as connection:
-        client = await prove_client(connection, call.client_credentials())
-        client.check_grant(Grant.LOGIN)
-        audience, scopes = client.audience(asked.audience), client.scope(asked.scope)
-        await throttle.charge(connection, account=asked.username, address=call.address)
+    async with authority.database.reading() as connection:
         at = await read_head(connection)
+        client = await prove_client(connection, call.client_credentials())
         user = await find_user(connection, asked.username)
+    client.check_grant(Grant.LOGIN)
+    audience, scopes = client.audience(asked.audience), client.scope(asked.scope)
+    async with authority.database.writing() as connection:
+        await throttle.charge(connection, account=asked.username, address=call.address)
     right = await _verified(authority, call, asked.username, user, asked.password)
     if user is None or not right or user.disabled:
         await _failed(authority, call.address, user)
@@ -80,8 +82,8 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
             await throttle.refund(connection, account=user.name, address=call.address)
         raise PasswordChangeRequired(f"{user.name} holds a one-time password")
     async with authority.database.writing() as connection:
-        user, client = await _still(connection, at, user, client)
         await throttle.refund(connection, account=user.name, address=call.address)
+        user, client = await _still(connection, at, user, client)
         session, minted = await _begin(
             authority, connection, at, user, client, audience, scopes, asked.label, call.address
         )
@@ -132,10 +134,11 @@ async def _change(
 ) -> Tokens:
     """Write the new password, cut off all that came before it, and begin the one session that comes after."""
     async with authority.changing() as connection:
+        await throttle.refund(connection, account=user.name, address=call.address)
+        await lock_row(connection, users, user.id)
         user, client = await _still(connection, before, user, client)
         await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=0))
         await cut_user(connection, user.id, "credentials_changed")
-        await throttle.refund(connection, account=user.name, address=call.address)
         at = await read_head(connection)
         _, minted = await _begin(authority, connection, at, user, client, audience, scopes, label, call.address)
         await record(connection, "change_password", actor=user.id, target=user.id, address=call.address)

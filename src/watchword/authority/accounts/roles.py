@@ -54,7 +54,7 @@ async def list_roles(authority: Authority, call: Call[Paged]) -> PageOf[RoleShow
 async def add_role(authority: Authority, call: Call[NewRole]) -> RoleChanged:
     """Add a role."""
     asked = call.input
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         await _check_free(connection, asked.name)
         await connection.execute(insert(roles).values(name=asked.name, description=asked.description))
         position = await note(connection, call, "add_role", asked.name)
@@ -64,7 +64,7 @@ async def add_role(authority: Authority, call: Call[NewRole]) -> RoleChanged:
 async def rename_role(authority: Authority, call: Call[RoleRename]) -> RoleChanged:
     """Rename a role for all who have it; tokens with the old name die, and a refresh brings the new one."""
     old, new = call.path("role"), call.input.name
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         role = await _changeable(connection, old)
         await _check_free(connection, new)
         await connection.execute(update(roles).where(roles.c.name == old).values(name=new))
@@ -76,7 +76,7 @@ async def rename_role(authority: Authority, call: Call[RoleRename]) -> RoleChang
 async def delete_role(authority: Authority, call: Call[None]) -> Changed:
     """Remove a role from all who have it; tokens that carry it die."""
     name = call.path("role")
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         await _changeable(connection, name)
         await connection.execute(delete(roles).where(roles.c.name == name))
         await cut_role(connection, name)

@@ -31,7 +31,7 @@ class UserRoles(Body, frozen=True):
 
 async def set_user_roles(authority: Authority, call: Call[UserRoles]) -> UserChanged:
     """Give a user exactly these roles: older tokens die, and a refresh brings the new roles."""
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         roles = await check_roles(connection, call.input.roles)
         if ADMINISTRATOR not in roles:
@@ -44,7 +44,7 @@ async def set_user_roles(authority: Authority, call: Call[UserRoles]) -> UserCha
 
 async def disable_user(authority: Authority, call: Call[None]) -> UserChanged:
     """Disable a user: every token and session dies, and nobody signs in until the user is enabled."""
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         await check_not_last_administrator(connection, user)
         await connection.execute(update(users).where(users.c.id == user.id).values(disabled=1))
@@ -54,7 +54,7 @@ async def disable_user(authority: Authority, call: Call[None]) -> UserChanged:
 
 async def enable_user(authority: Authority, call: Call[None]) -> UserChanged:
     """Let a disabled user sign in again; what was issued before stays dead."""
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         await connection.execute(update(users).where(users.c.id == user.id).values(disabled=0))
         return await user_changed(connection, call, "enable_user", user.id)
@@ -71,9 +71,9 @@ async def sign_out_user(authority: Authority, call: Call[None]) -> Changed:
 async def reset_password(authority: Authority, call: Call[PasswordReset]) -> UserChanged:
     """Give a user a new password: all sessions end, and delays after failed attempts are forgotten."""
     once, hashed = await new_password(authority, call.input.password)
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=1))
-        await cut_user(connection, user.id, "credentials_changed")
         await throttle.forgive(connection, user.name)
+        await cut_user(connection, user.id, "credentials_changed")
         return await user_changed(connection, call, "reset_password", user.id, once)

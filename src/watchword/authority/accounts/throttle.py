@@ -9,11 +9,11 @@ import ipaddress
 import math
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import RowMapping, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import clock
+from watchword.authority.database import Now, is_shared
 from watchword.authority.schema import throttle
 from watchword.errors import Throttled
 
@@ -34,15 +34,22 @@ ADDRESS: Final = Allowance(50, 300.0)  # many people share an address
 
 async def charge(connection: AsyncConnection, *, account: str, address: str) -> None:
     """Count an attempt against account and address; `Throttled` if either must still wait."""
-    now = await clock(connection)
     for key, allowance in _keys(account, address):
-        row = (await connection.execute(select(throttle).where(throttle.c.key == key))).mappings().one_or_none()
-        if row is not None and row["until"] > now:
-            raise Throttled(f"{key} must wait", retry_after=math.ceil(row["until"] - now))
-        failures = 1 if row is None or row["last_at"] < now - FORGET_SECONDS else row["failures"] + 1
-        values = {"failures": failures, "last_at": now, "until": now + delay(failures, allowance)}
-        statement = insert(throttle).values(key=key, **values)
-        await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+        row = await _locked(connection, key)
+        if row["until"] > row["now"]:
+            raise Throttled(f"{key} must wait", retry_after=math.ceil(row["until"] - row["now"]))
+        failures = 1 if row["last_at"] < row["now"] - FORGET_SECONDS else row["failures"] + 1
+        values = {"failures": failures, "last_at": row["now"], "until": row["now"] + delay(failures, allowance)}
+        await connection.execute(update(throttle).where(throttle.c.key == key).values(**values))
+
+
+async def _locked(connection: AsyncConnection, key: str) -> RowMapping:
+    """The row of that key, made if it is missing, which nobody else changes until this transaction ends."""
+    row = {"key": key, "failures": 0, "last_at": 0.0, "until": 0.0}
+    insert = postgresql.insert if is_shared(connection) else sqlite.insert
+    await connection.execute(insert(throttle).values(**row).on_conflict_do_nothing())
+    query = select(throttle, Now().label("now")).where(throttle.c.key == key).with_for_update()
+    return (await connection.execute(query)).mappings().one()
 
 
 async def refund(connection: AsyncConnection, *, account: str, address: str) -> None:
@@ -59,12 +66,13 @@ async def uncharge(connection: AsyncConnection, *, account: str, address: str) -
 
 
 async def _give_back(connection: AsyncConnection, key: str, allowance: Allowance) -> None:
-    row = (await connection.execute(select(throttle).where(throttle.c.key == key))).mappings().one_or_none()
+    query = select(throttle).where(throttle.c.key == key).with_for_update()
+    row = (await connection.execute(query)).mappings().one_or_none()
     if row is not None:
         failures = max(row["failures"] - 1, 0)
         until = min(row["until"], row["last_at"] + delay(failures, allowance))
         values = {"failures": failures, "until": until}
-        await connection.execute(throttle.update().where(throttle.c.key == key).values(**values))
+        await connection.execute(update(throttle).where(throttle.c.key == key).values(**values))
 
 
 async def forgive(connection: AsyncConnection, account: str) -> None:
@@ -75,7 +83,7 @@ async def forgive(connection: AsyncConnection, account: str) -> None:
 
 async def forget_old(connection: AsyncConnection) -> None:
     """Remove what no longer delays anybody."""
-    await connection.execute(delete(throttle).where(throttle.c.last_at < await clock(connection) - FORGET_SECONDS))
+    await connection.execute(delete(throttle).where(throttle.c.last_at < Now() - FORGET_SECONDS))
 
 
 def delay(failures: int, allowance: Allowance) -> float:

@@ -19,7 +19,7 @@ from watchword.authority.accounts.passwords import one_time_password
 from watchword.authority.accounts.roles import check_roles, write_user_roles
 from watchword.authority.authority import Authority
 from watchword.authority.changes import Changed, note
-from watchword.authority.database import clock, gathered
+from watchword.authority.database import Now, gathered
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_user
 from watchword.authority.names import DisplayName, RoleNames, UserName
@@ -121,14 +121,14 @@ async def add_user(authority: Authority, call: Call[NewUser]) -> UserChanged:
     asked = call.input
     claims = _check_claims(authority, asked.claims)
     once, hashed = await new_password(authority, asked.password)
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         if await find_user(connection, asked.username) is not None:
             raise Conflict("a user of that name exists", field="username")
         roles = await check_roles(connection, asked.roles)
         identifier = new_user_id()
         row = {"id": identifier, "name": asked.username, "display_name": asked.display_name, "claims": claims}
         secret = {"password_hash": hashed, "must_change": int(asked.password is None)}
-        await connection.execute(insert(users).values(**row, **secret, created_at=await clock(connection)))
+        await connection.execute(insert(users).values(**row, **secret, created_at=Now()))
         await write_user_roles(connection, identifier, roles)
         return await user_changed(connection, call, "add_user", identifier, once)
 
@@ -140,7 +140,7 @@ async def change_user(authority: Authority, call: Call[UserChange]) -> UserChang
         values["display_name"] = asked.display_name
     if asked.claims is not UNSET:
         values["claims"] = _check_claims(authority, asked.claims)
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         if values:
             await connection.execute(update(users).where(users.c.id == user.id).values(**values))
@@ -149,11 +149,11 @@ async def change_user(authority: Authority, call: Call[UserChange]) -> UserChang
 
 async def delete_user(authority: Authority, call: Call[None]) -> Changed:
     """Delete a user with all sessions; every token dies, also for a later user of the same name."""
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         await check_not_last_administrator(connection, user)
-        await cut_user(connection, user.id, "user_deleted")
         await connection.execute(delete(users).where(users.c.id == user.id))
+        await cut_user(connection, user.id, "user_deleted")
         return Changed(await note(connection, call, "delete_user", user.id, user.name))
 
 

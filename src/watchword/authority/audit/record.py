@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import after_commit, clock
+from watchword.authority.database import Now, after_commit
 from watchword.authority.schema import audit
 
 _log: Final = logging.getLogger("watchword.audit")
@@ -31,7 +31,7 @@ async def record(
         "address": address,
         "detail": detail[:500],
     }
-    await connection.execute(insert(audit).values(at=await clock(connection), **values))
+    await connection.execute(insert(audit).values(at=Now(), **values))
     after_commit(connection, lambda: _tell(values))
 
 

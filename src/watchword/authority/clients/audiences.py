@@ -44,7 +44,7 @@ async def list_audiences(authority: Authority, call: Call[Paged]) -> PageOf[Audi
 async def add_audience(authority: Authority, call: Call[AudienceNamed]) -> AudienceChanged:
     """Register a service that accepts tokens."""
     name = call.input.name
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         if await _there(connection, [name]):
             raise Conflict("an audience of that name exists", field="name")
         now = await clock(connection)
@@ -56,7 +56,7 @@ async def add_audience(authority: Authority, call: Call[AudienceNamed]) -> Audie
 async def delete_audience(authority: Authority, call: Call[AudienceNamed]) -> Changed:
     """Remove an audience that no client names any more."""
     name = call.input.name
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         if not await _there(connection, [name]):
             raise NotFound("no audience of that name")
         used = select(client_audiences.c.client).where(client_audiences.c.audience == name).limit(1)

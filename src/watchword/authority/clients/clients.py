@@ -103,7 +103,7 @@ async def add_client(authority: Authority, call: Call[NewClient]) -> ClientChang
     _check_grants(asked.grants, public=asked.public)
     _check_lifetime(authority, asked.lifetime)
     secret = None if asked.public else new_client_secret()
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         # "operator" in the audit log is the operator.
         if asked.id == OPERATOR or await read_client(connection, asked.id) is not None:
             raise Conflict("a client of that id exists, or none may have it", field="id")
@@ -124,7 +124,7 @@ async def add_client(authority: Authority, call: Call[NewClient]) -> ClientChang
 async def change_client(authority: Authority, call: Call[ClientChange]) -> ClientChanged:
     """Change a client; where it may do less than before or its roles change, its older tokens die."""
     asked = call.input
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         before = await known_client(connection, call.path("client"))
         values = _new_values(authority, before, asked)
         if values:
@@ -144,11 +144,11 @@ async def change_client(authority: Authority, call: Call[ClientChange]) -> Clien
 
 async def delete_client(authority: Authority, call: Call[None]) -> Changed:
     """Delete a client: every session and token that it was given dies."""
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         client = await known_client(connection, call.path("client"))
         check_not_own(client)
-        await cut_client(connection, client.id)
         await connection.execute(delete(clients).where(clients.c.id == client.id))
+        await cut_client(connection, client.id)
         return Changed(await note(connection, call, "delete_client", client.id))
 
 

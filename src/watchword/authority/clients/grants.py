@@ -11,6 +11,7 @@ from watchword.authority.accounts.directory import read_user
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client
+from watchword.authority.database import is_shared
 from watchword.authority.http import Call, Form
 from watchword.authority.log.cut import cut_session
 from watchword.authority.log.head import Head, read_head
@@ -105,8 +106,11 @@ GRANT_TYPES: Final = tuple(_GRANTS)
 
 
 async def _presented(connection: AsyncConnection, presented: str, client: Client) -> tuple[RefreshToken, Session]:
-    refresh = await read_refresh_token(connection, presented)
-    session = await read_session(connection, refresh.session) if refresh else None
+    """The token and its session, as they are once nobody else can use either; `InvalidGrant` for none."""
+    found = await read_refresh_token(connection, presented)
+    session = await read_session(connection, found.session, lock=True) if found else None
+    # Whoever held the session until now may have used the token: what counts is what it is under the lock.
+    refresh = await read_refresh_token(connection, presented) if is_shared(connection) else found
     if refresh is None or session is None or session.client != client.id:
         raise InvalidGrant("unknown, or another client's")
     return refresh, session

@@ -14,7 +14,7 @@ from watchword.errors import Conflict
 async def renew_client_secret(authority: Authority, call: Call[None]) -> ClientChanged:
     """Give a client a new secret, shown this once: everything that it was given under the old one dies."""
     secret = new_client_secret()
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         client = await known_client(connection, call.path("client"))
         if client.public:
             raise Conflict("a public client has no secret")
@@ -27,7 +27,7 @@ async def renew_client_secret(authority: Authority, call: Call[None]) -> ClientC
 
 async def disable_client(authority: Authority, call: Call[None]) -> ClientChanged:
     """Disable a client: its sessions and tokens die, and it gets nothing until it is enabled."""
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         client = await known_client(connection, call.path("client"))
         check_not_own(client)
         await connection.execute(update(clients).where(clients.c.id == client.id).values(disabled=1))
@@ -37,7 +37,7 @@ async def disable_client(authority: Authority, call: Call[None]) -> ClientChange
 
 async def enable_client(authority: Authority, call: Call[None]) -> ClientChanged:
     """Let a disabled client work again; what it was given before stays dead."""
-    async with authority.database.writing() as connection:
+    async with authority.administering() as connection:
         client = await known_client(connection, call.path("client"))
         await connection.execute(update(clients).where(clients.c.id == client.id).values(disabled=0))
         return await client_changed(connection, call, "enable_client", client.id)

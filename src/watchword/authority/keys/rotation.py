@@ -59,7 +59,7 @@ async def list_keys(authority: Authority, call: Call[None]) -> KeyList:  # noqa:
 async def rotate_keys(authority: Authority, call: Call[None]) -> KeysChanged:
     """Let the next key sign and the current one retire: what it signed still verifies."""
     fresh = await authority.keyring.generate()
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         await rotate(connection, authority.keyring, fresh)
         position = await note(connection, call, "rotate_keys", fresh.kid)
         return KeysChanged(await _shown(connection), position)
@@ -69,7 +69,7 @@ async def withdraw_key(authority: Authority, call: Call[None]) -> KeysChanged:
     """Withdraw one key for ever: every token that it signed dies."""
     kid = call.path("kid")
     fresh = await authority.keyring.generate()
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         await withdraw(connection, authority.keyring, kid, fresh)
         position = await note(connection, call, "withdraw_key", kid)
         return KeysChanged(await _shown(connection), position)
@@ -78,7 +78,7 @@ async def withdraw_key(authority: Authority, call: Call[None]) -> KeysChanged:
 async def withdraw_all_keys(authority: Authority, call: Call[None]) -> KeysChanged:
     """Withdraw every key for ever and sign with a new one: every token there is dies, sessions live."""
     current, following = await authority.keyring.generate(), await authority.keyring.generate()
-    async with authority.changing() as connection:
+    async with authority.administering() as connection:
         await withdraw_all(connection, authority.keyring, current, following)
         position = await note(connection, call, "withdraw_all_keys")
         return KeysChanged(await _shown(connection), position)

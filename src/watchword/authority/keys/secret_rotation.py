@@ -25,7 +25,7 @@ async def rotate_secret(authority: Authority) -> int:
         return await _rotate_file(authority)
     if not settings.previous_secret:
         raise SettingsError("previous_secret: give the old secret there, and the new one as secret")
-    async with authority.database.writing() as connection:
+    async with authority.database.writing(alone=True) as connection:
         return await _rewrap(connection, authority, open_vault(settings))
 
 
@@ -36,11 +36,11 @@ async def _rotate_file(authority: Authority) -> int:
     by side can never take from one another the secret that the database stands under.
     """
     settings = authority.settings
-    async with authority.database.writing() as connection:
+    async with authority.database.writing(alone=True) as connection:
         texts = [new_secret(), *read_secrets(settings)]
         write_secrets(settings.secret_path, texts)
         count = await _rewrap(connection, authority, Vault(*texts))
-    async with authority.database.writing() as connection:
+    async with authority.database.writing(alone=True) as connection:
         wrapped = await _wrapped(connection)
         needed = [text for text in read_secrets(settings) if any(map(Vault(text).fits, wrapped))]
         write_secrets(settings.secret_path, needed)

@@ -62,8 +62,10 @@ class Vault:
         return f"Vault({len(self._keys)} secrets)"
 
 
-def open_vault(settings: Settings) -> Vault:
-    """The vault of the configured secret; makes the secret's file where there is neither file nor setting."""
+def open_vault(settings: Settings, *, new: bool = False) -> Vault:
+    """The vault of the configured secret; for a ``new`` database makes the secret's file where there is none."""
+    if new and not settings.secret and not settings.secret_path.exists():
+        write_secrets(settings.secret_path, [new_secret()], replace=False)
     return Vault(*read_secrets(settings))
 
 
@@ -72,8 +74,6 @@ def read_secrets(settings: Settings) -> list[str]:
     if settings.secret:
         return [text for text in (settings.secret, settings.previous_secret) if text]
     path = settings.secret_path
-    if not path.exists() and not settings.database_path.exists():
-        write_secrets(path, [new_secret()], replace=False)
     try:
         open_to_others = path.stat().st_mode & 0o077
         texts = path.read_text("utf-8").split()

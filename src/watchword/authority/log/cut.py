@@ -1,8 +1,12 @@
-"""Cutting off: each verb writes the entry for the guards and, where refresh tokens must die too, the row."""
+"""Cutting off: each verb writes the entry for the guards and, where refresh tokens must die too, the row.
+
+The row is locked first: after the log's head no lock is taken any more, or two changes could wait for one another.
+"""
 
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.authority.database import lock_row
 from watchword.authority.log.head import append
 from watchword.authority.schema import clients, entries, head, sessions, users
 from watchword.core.cutoffs import Scope
@@ -17,6 +21,7 @@ async def cut_everyone(connection: AsyncConnection) -> int:
 
 async def cut_client(connection: AsyncConnection, client: str) -> int:
     """Everything that was issued to a client: its users' sessions, its own tokens and its data tokens."""
+    await lock_row(connection, clients, client)
     number = await append(connection, Scope.CLIENT, client, "client_revoked")
     await connection.execute(update(clients).where(clients.c.id == client).values(cutoff=number))
     return number
@@ -24,6 +29,7 @@ async def cut_client(connection: AsyncConnection, client: str) -> int:
 
 async def cut_user(connection: AsyncConnection, user: str, reason: str) -> int:
     """All tokens and sessions of a user."""
+    await lock_row(connection, users, user)
     number = await append(connection, Scope.USER, user, reason)
     await _stand(connection, users, user, number, reason)
     return number
@@ -31,6 +37,7 @@ async def cut_user(connection: AsyncConnection, user: str, reason: str) -> int:
 
 async def cut_session(connection: AsyncConnection, session: str, reason: str = "session_ended") -> int:
     """The tokens of one sign-in on one device."""
+    await lock_row(connection, sessions, session)
     number = await append(connection, Scope.SESSION, session, reason)
     await _stand(connection, sessions, session, number, reason)
     return number

@@ -1,34 +1,43 @@
-"""The feed's endpoint: a long poll, as a bare ASGI application.
+"""The feed's endpoint: a long poll, as a bare ASGI application that stands before the wall and the framework.
 
 It answers at once when there is something after the follower's cursor, else after a hold with an empty page. Each
 answer rests on a database read that began after its request came, also when a hold ends empty.
 """
 
-import asyncio
+import hashlib
+import logging
 from typing import Annotated, Final, final
 
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Grant, prove_client
-from watchword.authority.http import JSON, NO_STORE, Body, basic_credentials, refuse, single_query
-from watchword.authority.log.reader import Read
-from watchword.errors import InvalidClient, Refused
+from watchword.authority.http import Body, basic_credentials, refuse, single_query
+from watchword.authority.log.head import read_head
+from watchword.errors import Bug, InvalidClient, Refused
 
-MAX_HOLD: Final = 25.0
-"""The longest that an answer is held, in seconds: less than the idle time-outs of common proxies."""
+_HEADERS: Final = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_PROVEN: Final = 10_000  # clients whose credentials are remembered
+_log: Final = logging.getLogger("watchword.authority")
 
 
 class FeedQuery(Body, frozen=True):
-    """What a follower asks: where it is, how long to hold the answer, and how old it lets its knowledge become."""
+    """What a follower asks: where it is, how long to hold the answer, and how old it lets its knowledge become.
+
+    ``guard`` is what it calls itself, for the receipts: a process each.
+    """
 
     after: str = ""
     hold: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     nonce: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,128}$(?!\n)")] = ""
     stale: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    guard: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,64}$(?!\n)")] = ""
 
 
 @final
@@ -37,38 +46,63 @@ class Feed:
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+        self._proven: dict[bytes, tuple[str, str, int]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one follower; nothing but a page or a refusal leaves here."""
-        request = Request(scope, receive)
         try:
+            request = Request(scope)
             query = single_query(request, FeedQuery)
-            await self._check_follower(request)
-            read = await self._read(query)
+            client = await self._follower(request)
+            after = self._authority.reader.cursor(query.after) if query.after else None
+            if client is not None and query.guard:
+                address = request.client.host if request.client else ""
+                self._authority.followers.hear(client, query.guard, address=address, stale=query.stale, after=after)
+            read = await self._authority.held.page(after, query.hold)
         except Refused as refusal:
             await refuse(refusal, realm=self._authority.settings.issuer)(scope, receive, send)
             return
-        headers = NO_STORE | {"Watchword-Nonce": query.nonce}
-        await Response(read.body, headers=headers, media_type=JSON)(scope, receive, send)
+        except Exception as bug:  # noqa: BLE001 - a mistake of ours: the log has the trace, the answer has nothing
+            _log.exception("the feed failed")
+            await refuse(Bug(type(bug).__name__), realm="")(scope, receive, send)
+            return
+        length = (b"content-length", b"%d" % len(read.body))
+        headers = [*_HEADERS, length, (b"watchword-nonce", query.nonce.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": read.body})
 
-    async def _read(self, query: FeedQuery) -> Read:
-        reader = self._authority.reader
-        after = reader.cursor(query.after) if query.after else None
-        end = asyncio.get_running_loop().time() + min(query.hold, MAX_HOLD)
-        while True:
-            move = reader.next_move
-            read = await reader.read(after)
-            left = end - asyncio.get_running_loop().time()
-            if read.page.after is None or read.page.entries or left <= 0 or reader.closing:
-                return read
-            await reader.wait(move, left)
-
-    async def _check_follower(self, request: Request) -> None:
+    async def _follower(self, request: Request) -> str | None:
+        """The client that follows, None for a stranger where the feed is open; `InvalidClient` otherwise."""
+        fields = request.headers.getlist("authorization")
+        proof = hashlib.sha256("\n".join(fields).encode()).digest()
+        client = self._remembered(proof)
+        if client is not None:
+            return client
         credentials = basic_credentials(request)
-        if credentials is None:
-            if self._authority.settings.open_feed:
-                return
-            raise InvalidClient("the feed wants a client's credentials")
+        if credentials is not None:
+            return await self._proven_now(credentials, proof)
+        if self._authority.settings.open_feed:
+            return None
+        raise InvalidClient("the feed wants a client's credentials")
+
+    def _remembered(self, proof: bytes) -> str | None:
+        """The client whose credentials were good before, unless anything about it has changed since.
+
+        Whatever takes a client's grant, secret or life away is an entry of the log (`change_client` and its like).
+        """
+        known = self._authority.source.known
+        client, epoch, number = self._proven.get(proof, ("", "", 0))
+        if not client or known is None or known.knowledge.epoch != epoch or number < known.knowledge.floor:
+            return None
+        cut = known.knowledge.cutoffs.applying(client=client, roles=(), subject="", session="", token="")
+        return client if all(number >= each.number for each in cut if each.id == client) else None
+
+    async def _proven_now(self, credentials: tuple[str, str], proof: bytes) -> str:
         async with self._authority.database.reading() as connection:
+            at = await read_head(connection)
             client = await prove_client(connection, credentials)
         client.check_grant(Grant.FEED)
+        if len(self._proven) >= _PROVEN:
+            self._proven.clear()
+        self._proven[proof] = client.id, at.epoch, at.number
+        return client.id

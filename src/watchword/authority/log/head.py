@@ -5,14 +5,20 @@ gapless and appear in commit order. It is the last lock that a transaction takes
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import clock
+from watchword.authority.database import Now, is_shared
+from watchword.authority.log.witness import Witness
 from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope
+from watchword.errors import Unavailable
+
+CHANNEL: Final = "watchword"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,10 @@ class Head:
     cutoff: int
     lifetime: int
     alarm: str | None
+    identity: str
+    """The database server that this log was written on."""
+    witness: str
+    """The one that answers."""
     now: float
 
     @property
@@ -49,9 +59,19 @@ def standing(number: int, scope: Scope, identifier: str, reason: str) -> Cutoff 
     return Cutoff(number, scope, identifier, reason) if number else None
 
 
+HEAD: Final = (head, Now().label("now"), Witness().label("witness"))
+"""What `head_of` makes a `Head` of."""
+
+
 async def read_head(connection: AsyncConnection) -> Head:
-    """Read the head and the clock in the connection's snapshot."""
-    row = (await connection.execute(select(head))).mappings().one()
+    """Read the head and the clock in the connection's snapshot; `Unavailable` where a standby answers."""
+    return head_of((await connection.execute(select(*HEAD))).mappings().one())
+
+
+def head_of(row: RowMapping) -> Head:
+    """The head from a row that holds its columns; `Unavailable` if a standby gave it: that knows only what was."""
+    if row["witness"] is None:
+        raise Unavailable("a standby of the database answers", retry_after=1)
     return Head(
         row["instance"],
         row["epoch"],
@@ -62,7 +82,9 @@ async def read_head(connection: AsyncConnection) -> Head:
         row["cutoff"],
         row["lifetime"],
         row["alarm"],
-        await clock(connection),
+        row["identity"],
+        row["witness"],
+        row["now"],
     )
 
 
@@ -74,31 +96,51 @@ async def begin_log(connection: AsyncConnection, issuer: str, lifetime: int) -> 
             issuer=issuer,
             instance=new_id(),
             epoch=new_id(),
-            born=await clock(connection),
+            born=Now(),
             position=0,
             mark=new_id(),
             floor=0,
             cutoff=0,
             lifetime=lifetime,
+            identity=Witness(),
         )
     )
+
+
+class Entry(NamedTuple):
+    """What one entry of the log says."""
+
+    scope: str
+    id: str
+    reason: str
 
 
 async def append(connection: AsyncConnection, scope: str, identifier: str, reason: str) -> int:
-    """Write one entry in the running transaction and give its number."""
-    mark = new_id()
-    moved = update(head).values(position=head.c.position + 1, mark=mark).returning(head.c.position)
-    number = int((await connection.execute(moved)).scalar_one())
-    await connection.execute(
-        insert(entries).values(
-            position=number, mark=mark, at=await clock(connection), scope=scope, id=identifier, reason=reason
-        )
-    )
-    return number
+    """Write one entry in the running transaction and give its number.
+
+    From here on everybody who appends waits for this transaction: take no other lock after it.
+    """
+    return await append_all(connection, [Entry(scope, identifier, reason)])
 
 
-async def raise_floor(connection: AsyncConnection, margin: float) -> int:
-    """Forget the cutoffs whose tokens have all expired; how many entries went.
+async def append_all(connection: AsyncConnection, news: Sequence[Entry]) -> int:
+    """Write several entries, in this order; the number of the last one."""
+    marks = [new_id() for _ in news]
+    moved = update(head).values(position=head.c.position + len(news), mark=marks[-1]).returning(head.c.position)
+    last = int((await connection.execute(moved)).scalar_one())
+    first = last - len(news) + 1
+    rows = [
+        {"position": number, "mark": mark, "scope": entry.scope, "id": entry.id, "reason": entry.reason}
+        for number, (mark, entry) in enumerate(zip(marks, news, strict=True), first)
+    ]
+    await connection.execute(insert(entries).values(at=Now()), rows)
+    if is_shared(connection):
+        await connection.execute(select(func.pg_notify(CHANNEL, "")))  # sent with the commit, and only then
+    return last
+
+
+async def raise_floor(connection: AsyncConnection, margin: float) -> int | None:
+    """Forget the cutoffs whose tokens have all expired: the new floor, or None if it stays where it is.
 
     A token minted before an entry was issued before that entry was written, by the same clock; so once the longest
     lifetime in force and ``margin`` seconds (leeway, and the time of a transaction) have passed, none can be alive.
@@ -107,24 +149,32 @@ async def raise_floor(connection: AsyncConnection, margin: float) -> int:
     latest = select(func.max(entries.c.position)).where(entries.c.at < now.now - now.lifetime - margin)
     floor = (await connection.execute(latest)).scalar_one()
     if floor is None or floor <= now.floor:
-        return 0
-    await connection.execute(update(head).values(floor=floor))
-    # The entry at the floor itself stays: cursors that stand there are proven by its mark.
-    gone = await connection.execute(entries.delete().where(entries.c.position < floor))
-    return gone.rowcount
+        return None
+    await connection.execute(update(head).where(head.c.floor < floor).values(floor=floor))
+    return int(floor)
 
 
-async def new_epoch(connection: AsyncConnection, *, clone: bool = False) -> Position:
+async def forget_below_floor(connection: AsyncConnection) -> int:
+    """Remove the entries that the floor has made needless; how many. It needs no lock that a change would wait for.
+
+    The entry at the floor itself stays: cursors that stand there are proven by its mark.
+    """
+    floor = select(head.c.floor).scalar_subquery()
+    return (await connection.execute(entries.delete().where(entries.c.position < floor))).rowcount
+
+
+async def new_epoch(connection: AsyncConnection, *, clone: bool = False, epoch: str | None = None) -> Position:
     """Begin a new history after one was lost: every older token, session and cursor is void.
 
     ``clone`` gives a new instance as well, so that a copy of the database cannot be taken for the original.
     """
     before = await read_head(connection)
-    number, epoch = before.number + 1, new_id()
+    number, epoch = before.number + 1, epoch or new_id()
     born = max(before.now, before.born + 0.001)  # whatever the clock was set to since
     values = {"epoch": epoch, "born": born, "position": number, "mark": new_id(), "floor": number, "alarm": None}
+    here = {"identity": before.witness} | ({"instance": new_id()} if clone else {})
+    await connection.execute(update(head).values(**values, **here))
     await connection.execute(entries.delete())
-    await connection.execute(update(head).values(**values, **({"instance": new_id()} if clone else {})))
     return Position(epoch, number)
 
 

@@ -26,6 +26,20 @@ class Lost(HistoryLost):
         self.epoch = epoch
 
 
+class Moved(Lost):
+    """Another database server answers than the one that the log was written on; who knows what was lost."""
+
+    def __init__(self, at: Head) -> None:
+        super().__init__(at.epoch, f"the database was on {at.identity} and is on {at.witness} now")
+        self.before = at.identity
+        self.now = at.witness
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it is the same cluster on another timeline: a standby that took over, or a restored backup."""
+        return self.before.partition("/")[0] == self.now.partition("/")[0]
+
+
 class Cursor(NamedTuple):
     """A place in one history of one instance, proven by the random mark of the entry there."""
 
@@ -54,15 +68,19 @@ class Cursor(NamedTuple):
         return b64url_encode(body + _mac(body, key))
 
 
-async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | None, key: bytes) -> Page:
+async def read_page(
+    connection: AsyncConnection, issuer: str, after: Cursor | None, key: bytes, *, at: Head | None = None
+) -> Page:
     """What came after a cursor, or a snapshot where there is none or it is too old to be continued.
 
     Raises `HistoryLost` if the cursor names something that this log does not hold: it was handed out by a later state
-    of this very database, so the database went back.
+    of this very database, so the database went back. ``at`` is the head, if the same snapshot has read it already.
     """
-    at = await read_head(connection)
+    at = at or await read_head(connection)
     if at.alarm is not None:
         raise HistoryLost(at.alarm)
+    if at.witness != at.identity:
+        raise Moved(at)
     if after is None or after.instance != at.instance:
         return await _snapshot(connection, issuer, at, key)
     await _check_history(connection, at, after)
@@ -90,6 +108,12 @@ async def read_page(connection: AsyncConnection, issuer: str, after: Cursor | No
 async def sound_alarm(connection: AsyncConnection, epoch: str, why: str) -> None:
     """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been."""
     await connection.execute(update(head).where(head.c.epoch == epoch, head.c.alarm.is_(None)).values(alarm=why))
+
+
+async def adopt(connection: AsyncConnection, moved: Moved) -> None:
+    """Go on with the log on the server that it has moved to; nothing if somebody has decided otherwise since."""
+    here = head.c.epoch == moved.epoch, head.c.identity == moved.before
+    await connection.execute(update(head).where(*here).values(identity=moved.now))
 
 
 async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: bytes) -> Page:

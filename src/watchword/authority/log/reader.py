@@ -5,20 +5,18 @@ began. A page from memory would look fresher than it is.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
-from sqlalchemy import select
-
 from watchword.authority.database import Database
-from watchword.authority.log.pages import Cursor, Lost, read_page, sound_alarm
-from watchword.authority.schema import head
+from watchword.authority.log.head import Head, read_head
+from watchword.authority.log.pages import Cursor, Lost, Moved, adopt, read_page, sound_alarm
 from watchword.core.feed import Page
 from watchword.errors import Refused
 
-POLL_SECONDS: Final = 0.05
-"""How often the head is looked at for changes that another process made: what a command line's revocation waits."""
+_CURSORS: Final = 256  # of all followers' cursors most are the same one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +26,45 @@ class Read:
     page: Page
     body: bytes
 
+    @property
+    def news(self) -> bool:
+        """Whether it tells its reader anything but that there is nothing."""
+        return self.page.after is None or bool(self.page.entries)
+
 
 @final
 class LogReader:
-    """One for each process: coalesces the reads of all followers and wakes them."""
+    """One for each process: coalesces the reads of all followers and wakes them.
 
-    def __init__(self, database: Database, issuer: str, cursor_key: bytes) -> None:
+    ``lossless`` says that a standby that took over has all that was acknowledged (synchronous replication).
+    """
+
+    def __init__(self, database: Database, issuer: str, cursor_key: bytes, *, lossless: bool = False) -> None:
         self._database = database
         self._issuer = issuer
         self._cursor_key = cursor_key
+        self._lossless = lossless
+        self._cursors: dict[str, Cursor | None] = {}
         self._boarding: dict[Cursor | None, asyncio.Task[Read]] = {}
         self._flights: set[asyncio.Task[Read]] = set()
         self._next_move = asyncio.Event()
         self._closing = asyncio.Event()
-        self._watcher: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last: tuple[str, int] | None = None
+        self._ahead = 0.0
+        self._wakers: list[Callable[[], None]] = []
+        self.moves = 0
+        """How often those who wait were woken: another number means that something may have happened."""
+        self.alarmed = asyncio.Event()
+        """Set when history was found to be lost."""
 
     def cursor(self, text: str) -> Cursor | None:
         """The place that a cursor's text names, or None."""
-        return Cursor.open(text, self._cursor_key)
+        if text not in self._cursors:
+            if len(self._cursors) >= _CURSORS:
+                self._cursors.clear()
+            self._cursors[text] = Cursor.open(text, self._cursor_key)
+        return self._cursors[text]
 
     async def read(self, after: Cursor | None) -> Read:
         """A page as of now: the read begins after this call. Raises `Refused`."""
@@ -55,6 +74,14 @@ class LogReader:
             self._flights.add(flight)
             flight.add_done_callback(self._landed)
         return await asyncio.shield(flight)
+
+    def is_last(self, after: Cursor) -> bool:
+        """Whether, as far as this process has heard, nothing came after that place."""
+        return self._last == (after.epoch, after.number)
+
+    def now(self) -> float:
+        """The database's clock, in seconds since 1970, as the latest read lets it be reckoned."""
+        return asyncio.get_running_loop().time() + self._ahead
 
     @property
     def next_move(self) -> asyncio.Event:
@@ -67,8 +94,16 @@ class LogReader:
 
     def wake(self) -> None:
         """Wake all who wait: something was committed."""
+        self.moves += 1
+        self._last = None
         self._next_move.set()
         self._next_move = asyncio.Event()
+        for waken in self._wakers:
+            waken()
+
+    def on_wake(self, waken: Callable[[], None]) -> None:
+        """Call this too whenever all who wait are woken."""
+        self._wakers.append(waken)
 
     @property
     def closing(self) -> bool:
@@ -76,8 +111,8 @@ class LogReader:
         return self._closing.is_set()
 
     def start(self) -> None:
-        """Begin to watch for changes that other processes make."""
-        self._watcher = asyncio.create_task(self._watch())
+        """Begin to listen and to look for changes that other processes make."""
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._listen())]
 
     async def stop(self) -> None:
         """Stop watching, and let all who wait have their answer.
@@ -85,7 +120,7 @@ class LogReader:
         Nothing is cancelled: a task that is cancelled while it takes a connection leaves that connection open.
         """
         self.release()
-        await asyncio.gather(*self._flights, *filter(None, [self._watcher]), return_exceptions=True)
+        await asyncio.gather(*self._flights, *self._tasks, return_exceptions=True)
 
     def release(self) -> None:
         """Answer all who wait, now and from now on."""
@@ -95,14 +130,35 @@ class LogReader:
     async def _read(self, after: Cursor | None) -> Read:
         await asyncio.sleep(0)  # all whom the same event woke come aboard
         del self._boarding[after]  # it begins: whoever asks from here on needs a later read
+        moves = self.moves
         try:
             async with self._database.reading() as connection:
-                page = await read_page(connection, self._issuer, after, self._cursor_key)
+                at = await read_head(connection)
+                page = await read_page(connection, self._issuer, after, self._cursor_key, at=at)
         except Lost as lost:
-            async with self._database.writing() as connection:
-                await sound_alarm(connection, lost.epoch, lost.detail)
+            if await self._face(lost):
+                return await self._again(after)
             raise
+        self._ahead = at.now - asyncio.get_running_loop().time()
+        if moves == self.moves:
+            self._last = at.epoch, at.number
         return Read(page, page.encode())
+
+    async def _again(self, after: Cursor | None) -> Read:
+        async with self._database.reading() as connection:
+            page = await read_page(connection, self._issuer, after, self._cursor_key)
+        return Read(page, page.encode())
+
+    async def _face(self, lost: Lost) -> bool:
+        """Close the feed; or go on, where a server took over that has everything."""
+        goes_on = isinstance(lost, Moved) and lost.promoted and self._lossless
+        async with self._database.writing() as connection:
+            if goes_on and isinstance(lost, Moved):
+                await adopt(connection, lost)
+            else:
+                await sound_alarm(connection, lost.epoch, lost.detail)
+                self.alarmed.set()
+        return goes_on
 
     def _landed(self, flight: asyncio.Task[Read]) -> None:
         self._flights.discard(flight)
@@ -110,15 +166,29 @@ class LogReader:
             flight.exception()  # whoever still waits has it; if nobody does, nobody misses it
 
     async def _watch(self) -> None:
+        """Look at the head for changes that nobody told of."""
         seen: tuple[object, ...] | None = None
-        while not await _set_within(self._closing, POLL_SECONDS):
+        while not await _set_within(self._closing, self._database.poll_seconds):
             with suppress(Refused):
                 async with self._database.reading() as connection:
-                    query = select(head.c.epoch, head.c.position, head.c.floor)
-                    now = tuple((await connection.execute(query)).one())
-                if now != seen:
+                    at = await read_head(connection)
+                if (now := _marks(at)) != seen:
                     self.wake()
+                if at.alarm is not None:
+                    self.alarmed.set()
                 seen = now
+
+    async def _listen(self) -> None:
+        """Hear at once of changes that other processes make, where the database tells."""
+        listening = asyncio.create_task(self._database.listen(self.wake))
+        await self._closing.wait()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def _marks(at: Head) -> tuple[object, ...]:
+    """What is another once anything has happened that followers should know."""
+    return at.instance, at.epoch, at.number, at.mark, at.floor, at.alarm, at.witness
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

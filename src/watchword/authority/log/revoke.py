@@ -49,7 +49,7 @@ async def _cut(authority: Authority, connection: AsyncConnection, client: Client
     """Cut off what the token stands for, if it is this client's; what that was."""
     refresh = await read_refresh_token(connection, token)
     if refresh is not None:
-        session = await read_session(connection, refresh.session)
+        session = await read_session(connection, refresh.session, lock=True)
         if session is None or session.client != client.id or session.cutoff:
             return None
         await cut_session(connection, session.id)

@@ -60,7 +60,7 @@ async def end_session(authority: Authority, call: Call[None]) -> Changed:
     """End one session: that device's tokens die."""
     identifier = call.path("session")
     async with authority.changing() as connection:
-        session = await read_session(connection, identifier)
+        session = await read_session(connection, identifier, lock=True)
         if session is None or session.cutoff:
             raise NotFound("no session of that id, or it has ended")
         await cut_session(connection, identifier)

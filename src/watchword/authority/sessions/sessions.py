@@ -3,12 +3,12 @@
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import User
 from watchword.authority.clients.registry import Client, hash_secret
-from watchword.authority.database import clock
+from watchword.authority.database import Now, lock_row
 from watchword.authority.log.head import Head, new_id, standing
 from watchword.authority.schema import refresh_tokens, sessions
 from watchword.core.cutoffs import Cutoff, Position, Scope, judge
@@ -85,8 +85,10 @@ async def begin_session(
     return session, token
 
 
-async def read_session(connection: AsyncConnection, identifier: str) -> Session | None:
-    """The session of that id, in the connection's snapshot."""
+async def read_session(connection: AsyncConnection, identifier: str, *, lock: bool = False) -> Session | None:
+    """The session of that id, as it is now; with ``lock`` it stays so until the transaction ends."""
+    if lock:
+        await lock_row(connection, sessions, identifier)
     row = (await connection.execute(select(sessions).where(sessions.c.id == identifier))).mappings().one_or_none()
     if row is None:
         return None
@@ -106,6 +108,11 @@ async def read_session(connection: AsyncConnection, identifier: str) -> Session 
     )
 
 
+async def carry_over(connection: AsyncConnection, old: str, new: str) -> None:
+    """Let the sessions of an epoch stand in the next, which goes on counting: cutoffs on rows stay comparable."""
+    await connection.execute(update(sessions).where(sessions.c.epoch == old).values(epoch=new))
+
+
 async def forget_over(connection: AsyncConnection, longest: float) -> None:
     """Remove sessions, and their refresh tokens with them, that are older than ``longest`` seconds."""
-    await connection.execute(delete(sessions).where(sessions.c.created_at < await clock(connection) - longest))
+    await connection.execute(delete(sessions).where(sessions.c.created_at < Now() - longest))

@@ -1,10 +1,23 @@
 """The first tables, as they were made first: `schema` goes on, and later steps lead there from here."""
 
 from alembic import op
-from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
 
 revision = "0001"
 down_revision = None
+
+Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 def upgrade() -> None:
@@ -16,16 +29,16 @@ def upgrade() -> None:
         Column("instance", String(32), nullable=False),
         Column("epoch", String(32), nullable=False),
         Column("born", Float, nullable=False),
-        Column("position", Integer, nullable=False),
+        Column("position", Number, nullable=False),
         Column("mark", String(32), nullable=False),
-        Column("floor", Integer, nullable=False),
-        Column("cutoff", Integer, nullable=False),
+        Column("floor", Number, nullable=False),
+        Column("cutoff", Number, nullable=False),
         Column("lifetime", Integer, nullable=False),
         Column("alarm", Text),
     )
     op.create_table(
         "entries",
-        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("position", Number, primary_key=True, autoincrement=False),
         Column("mark", String(32), nullable=False),
         Column("at", Float, nullable=False),
         Column("scope", String(16), nullable=False),
@@ -47,11 +60,12 @@ def upgrade() -> None:
         Column("wrapped", LargeBinary),
         Column("created_at", Float, nullable=False),
         Column("changed_at", Float, nullable=False),
-        Column("withdrawn", Integer, nullable=False, server_default="0"),
+        Column("withdrawn", Number, nullable=False, server_default="0"),
     )
     # One key signs and one is next, whatever runs side by side.
-    op.create_index("one_current_key", "keys", ["state"], unique=True, sqlite_where=text("state = 'current'"))
-    op.create_index("one_next_key", "keys", ["state"], unique=True, sqlite_where=text("state = 'next'"))
+    for state in ("current", "next"):
+        only = text(f"state = '{state}'")
+        op.create_index(f"one_{state}_key", "keys", ["state"], unique=True, sqlite_where=only, postgresql_where=only)
     op.create_table(
         "audiences",
         Column("name", String(255), primary_key=True),
@@ -66,7 +80,7 @@ def upgrade() -> None:
         Column("scope", Text, nullable=False, server_default=""),
         Column("lifetime", Integer),
         Column("disabled", Integer, nullable=False, server_default="0"),
-        Column("cutoff", Integer, nullable=False, server_default="0"),
+        Column("cutoff", Number, nullable=False, server_default="0"),
         Column("created_at", Float, nullable=False),
     )
     op.create_table(
@@ -93,7 +107,7 @@ def upgrade() -> None:
         Column("must_change", Integer, nullable=False, server_default="0"),
         Column("disabled", Integer, nullable=False, server_default="0"),
         Column("claims", Text, nullable=False, server_default="{}"),
-        Column("cutoff", Integer, nullable=False, server_default="0"),
+        Column("cutoff", Number, nullable=False, server_default="0"),
         Column("cutoff_reason", String(64), nullable=False, server_default=""),
         Column("created_at", Float, nullable=False),
     )
@@ -114,8 +128,8 @@ def upgrade() -> None:
         Column("created_at", Float, nullable=False),
         Column("used_at", Float, nullable=False),
         Column("epoch", String(32), nullable=False),
-        Column("number", Integer, nullable=False),
-        Column("cutoff", Integer, nullable=False, server_default="0"),
+        Column("number", Number, nullable=False),
+        Column("cutoff", Number, nullable=False, server_default="0"),
         Column("cutoff_reason", String(64), nullable=False, server_default=""),
     )
     op.create_index("ix_sessions_user", "sessions", ["user"])
@@ -138,7 +152,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit",
-        Column("id", Integer, primary_key=True, autoincrement=True),
+        Column("id", Number, primary_key=True, autoincrement=True),
         Column("at", Float, nullable=False),
         Column("actor", String(255), nullable=False),
         Column("action", String(64), nullable=False),

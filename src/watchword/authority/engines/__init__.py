@@ -1,0 +1,1 @@
+"""The two databases that the authority stands on, behind one protocol: a file each."""

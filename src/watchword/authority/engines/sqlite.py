@@ -1,0 +1,100 @@
+"""SQLite: one file, one writer at a time, and every commit on the disk."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, final
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+LOCK_TIMEOUT_MS: Final = 5000
+CLOCK: Final = "watchword_now"
+"""The SQL function that gives the time, in seconds since 1970."""
+
+
+@final
+class SqliteEngine:
+    """One file behind a pool of connections. ``now`` is its clock, in seconds since 1970."""
+
+    poll_seconds = 0.05  # a command line on the same file moves the log too, and has no way to tell
+    failures: tuple[type[Exception], ...] = ()
+
+    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        self._path = path
+        # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
+        self._turn = asyncio.Lock()
+        # What is bound to a statement may be a hash or a wrapped key: neither errors nor logs quote it.
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        _prepare(self._engine.sync_engine, now)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A snapshot, taken at the first statement."""
+        async with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self, *, alone: bool) -> AsyncIterator[AsyncConnection]:  # noqa: ARG002 - it always is
+        """Alone from its beginning."""
+        async with self._turn, self._engine.connect() as connection:
+            await connection.execution_options(watchword_writing=True)
+            async with connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+        """Makes the file, open to its owner only, where it is missing."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists():
+            self._path.touch(mode=0o600)
+        async with self.writing(alone=True) as connection:
+            yield connection
+
+    async def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
+    async def check(self) -> None:
+        """Each connection sets what it needs; there is nothing that another could have set."""
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Nobody tells: the poll finds it."""
+
+    def cannot_hold(self, error: Exception) -> bool:  # noqa: ARG002
+        """SQLite holds any text and any number that gets so far."""
+        return False
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return str(self._path)
+
+
+def _prepare(engine: Engine, now: Callable[[], float]) -> None:
+    """Take the transactions into our own hands: the driver's default gives each SELECT a snapshot of its own."""
+
+    @event.listens_for(engine, "connect")
+    def connected(raw: Any, _: object) -> None:
+        raw.isolation_level = None
+        raw.create_function(CLOCK, 0, now)
+        cursor = raw.cursor()
+        for pragma in (
+            f"busy_timeout = {LOCK_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("watchword_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -265,6 +265,9 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[tuple[object, Refused | None]] = []
 
+    def stands(self, bound: float) -> Refused | None:
+        """Whatever the bound."""
+
     def decided(self, rule: object, refusal: Refused | None) -> None:
         """Keep."""
         self.lines.append((rule, refusal))

@@ -220,6 +220,8 @@ def test_misuse(guard: Guard) -> None:
         protect(FastAPI(), guard, open="/health")
     with pytest.raises(ValueError, match="nothing"):
         need(anyone)
+    with pytest.raises(ValueError, match="narrows"):
+        need(role("editor").unsafely_accept_stale())
 
 
 def test_document(client: TestClient, guard: Guard) -> None:

@@ -1,5 +1,7 @@
 """Rules: what a caller must be or have."""
 
+from datetime import timedelta
+
 import pytest
 from tests.guard.world import World
 
@@ -112,3 +114,18 @@ def test_misuse() -> None:
         owner("")
     with pytest.raises(TypeError, match="subject"):
         owner(17)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="more than 0"):
+        role("a").within(timedelta())
+    for bounded in (role("a").within(timedelta(seconds=2)), role("a").unsafely_accept_stale()):
+        with pytest.raises(ValueError, match="come last"):
+            bounded & role("b")
+        with pytest.raises(ValueError, match="come last"):
+            role("b") | bounded
+        with pytest.raises(ValueError, match="already"):
+            bounded.within(timedelta(seconds=2))
+        with pytest.raises(ValueError, match="already"):
+            bounded.unsafely_accept_stale()
+    with pytest.raises(ValueError, match="no bound"):
+        anyone.within(timedelta(seconds=2))
+    with pytest.raises(ValueError, match="no bound"):
+        anyone.unsafely_accept_stale()

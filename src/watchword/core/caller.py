@@ -1,6 +1,7 @@
 """Who the caller is: values that exist only because a token was verified."""
 
 import hashlib
+import math
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from msgspec import UnsetType
 from watchword.core.claims import Claims, DataClaims
 from watchword.core.compact import payload_of
 from watchword.core.cutoffs import Position
-from watchword.errors import Refused
+from watchword.errors import Refused, Stale
 
 
 class Requirement(Protocol):
@@ -29,6 +30,9 @@ class Showing(Protocol):
     def token(self) -> str:
         """The token's text."""
 
+    def stands(self, bound: float) -> Refused | None:
+        """Whether the token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
+
     def decided(self, rule: Requirement, refusal: Refused | None) -> None:
         """A handler held this rule against the caller: it is satisfied (None), or this refusal is raised."""
 
@@ -41,6 +45,10 @@ class Text:
 
     def __init__(self, token: str) -> None:
         self.token = token
+
+    def stands(self, bound: float) -> Refused | None:
+        """Nothing is known of revocations: only a rule that takes knowledge of any age is satisfied by that."""
+        return None if bound == math.inf else Stale("verified without a guard: nothing is known of revocations")
 
     def decided(self, rule: Requirement, refusal: Refused | None) -> None:
         """Nobody is told."""

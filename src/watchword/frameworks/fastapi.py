@@ -7,6 +7,7 @@ protect(app, guard, open=["/health"])
 Editor = Annotated[Caller, need(role("editor"))]
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
@@ -76,10 +77,12 @@ def need(rule: Rule = signed_in) -> Any:
 
     Write ``Annotated[Caller, need(role("editor"))]``. It works in included routers and in mounted apps. Without a wall
     around the app it raises ``RuntimeError``. FastAPI reads the body first: 422 comes before 403 unless a policy
-    decides it.
+    decides it. A rule with a bound of its own (`Rule.within`) has the token judged once more, by what is known then.
     """
     if rule is anyone:
         raise ValueError("need(anyone) needs nothing: open the path in protect, or in its policy")
+    if rule.bound == math.inf:
+        raise ValueError("need only narrows: what may rest on stale knowledge is a row of the policy")
 
     async def caller(connection: HTTPConnection) -> Caller:
         return _required(connection, rule)

@@ -27,6 +27,9 @@ class Decider(Protocol):
 
     audience: str
 
+    def expect(self, bound: float) -> None:
+        """Some rules have a bound of their own, in seconds."""
+
     def decide(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller | None:
         """The caller of a request, None where anyone may; raise `Refused`."""
 
@@ -46,6 +49,9 @@ class Wall:
     def __init__(self, app: App, guard: Decider, policy: Policy, *, root: str = "") -> None:
         """``root`` is the root path that the app around the wall has set, if it has."""
         check_roots(app, root)
+        for _, _, rule in policy.rows:
+            if rule.bound is not None:
+                guard.expect(rule.bound)
         self._app = app
         self._decide = guard.decide
         self._rule = policy.rule

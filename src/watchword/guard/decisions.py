@@ -8,12 +8,12 @@ What is open to anyone is no decision about anybody, and DEBUG: health probes wo
 import logging
 import re
 import secrets
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from watchword.core.caller import Facts, Requirement, fingerprint
-from watchword.errors import Refused, Unknowing
+from watchword.errors import NotReady, Refused, Unknowing
 from watchword.guard.rules import anyone
 
 logger = logging.getLogger("watchword.decisions")
@@ -23,16 +23,25 @@ _TEXT_LIMIT = 200
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")
 
 
+class Judge(Protocol):
+    """What a decision needs of the guard that made it."""
+
+    def stands(self, token: str, bound: float) -> Refused | None:
+        """Whether a token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
+
+
 class Decision(msgspec.Struct):
     """One request on its way through a guard: its id, which answers and log lines share, and what was decided.
 
-    ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none.
+    ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none. ``judge`` is the
+    guard that verified it.
     """
 
     method: str
     path: str
     shown: str | bytes = ""
     facts: Facts | None = None
+    judge: Judge | None = None
     refusals: tuple[Refused, ...] = ()
     _id: str | None = None
 
@@ -51,6 +60,10 @@ class Decision(msgspec.Struct):
         """The token alone."""
         shown = self.shown
         return shown if isinstance(shown, str) else shown.split()[-1].decode("ascii", "replace")
+
+    def stands(self, bound: float) -> Refused | None:
+        """Whether the token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
+        return NotReady("no guard verified this") if self.judge is None else self.judge.stands(self.token, bound)
 
     def decided(self, rule: Requirement | None, refusal: Refused | None) -> None:
         """Keep a refusal, and write the line; cheap when nobody listens."""

@@ -62,8 +62,20 @@ class Follower:
         """Begin to follow, unless it does already."""
         with self._lock:
             if self._run is None:
-                self._run = _Run([Connection(address, max_bytes=self._max_bytes) for address in self._addresses])
-                threading.Thread(target=self._follow, args=(self._run,), name="watchword-follower", daemon=True).start()
+                self._begin(None)
+
+    def _begin(self, before: "_Run | None") -> None:
+        """A new life of the thread. It waits for the end of the one before, as the learner is for one at a time."""
+        self._run = run = _Run([Connection(address, max_bytes=self._max_bytes) for address in self._addresses])
+        threading.Thread(target=self._follow, args=(run, before), name="watchword-follower", daemon=True).start()
+
+    def expect(self, bound: float) -> None:
+        """Decisions rest on knowledge of up to ``bound`` seconds: some of them, from now on."""
+        with self._lock:
+            run = self._run
+            if self._learner.expect(bound) and run is not None:
+                run.stop()
+                self._begin(run)
 
     def stop(self) -> None:
         """End, although a request may be held by the authority."""
@@ -85,8 +97,10 @@ class Follower:
 
     # -- In the thread
 
-    def _follow(self, run: "_Run") -> None:
+    def _follow(self, run: "_Run", before: "_Run | None") -> None:
         failures = 0
+        if before is not None:
+            before.ended.wait()
         try:
             while not run.stopping.is_set():
                 rounds, since = divmod(failures, len(self._addresses))
@@ -116,8 +130,8 @@ class Follower:
             news = self._learn(question, reply)
         except (FeedError, TransportError):
             return False
-        if not news and self.clock() - question.asked < min(_PAUSES[0], question.stale / 4):
-            run.stopping.wait(_PAUSES[0])  # an authority that does not hold must not make us ask in a tight loop
+        if not news and self.clock() - question.asked < question.pause:
+            run.stopping.wait(question.pause)  # an authority that does not hold must not make us ask in a tight loop
         return True
 
     def _ask(self, connection: Connection, question: Question) -> Reply:

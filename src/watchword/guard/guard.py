@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from watchword.guard.follower import Follower
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
 from watchword.guard.seen import Seen, Sight
-from watchword.guard.source import FixedKeys, Known, Source
+from watchword.guard.source import FixedKeys, Known, Paced, Source
 from watchword.transport import Address, Credentials
 
 START_TIME: Final = 5.0
@@ -35,8 +36,8 @@ START_TIME: Final = 5.0
 class Status:
     """What a guard knows, for an operator.
 
-    ``fresh`` is whether requests are decided at all. ``staleness`` is in seconds; it, position and epoch are None
-    before the first snapshot. ``keys`` are names.
+    ``fresh`` is whether what is known is within the guard's own bound, ``max_staleness``. ``staleness`` is in seconds;
+    it, position and epoch are None before the first snapshot. ``keys`` are names.
     """
 
     fresh: bool
@@ -60,10 +61,11 @@ class Guard:
     be revoked. ``client_id`` and ``client_secret`` identify this
     service to the feed, by default from ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
 
-    No decision rests on knowledge older than ``max_staleness``. ``leeway`` and ``max_lifetime`` are the verifier's,
-    ``clock`` gives seconds since 1970. ``max_cached`` is how many verified tokens are remembered (about 600 bytes
-    each); clock, cutoffs and staleness are held against them every time. Construction does no I/O; ``ValueError`` for
-    what cannot be meant.
+    No decision rests on knowledge older than ``max_staleness``, unless its rule has a bound of its own, or
+    ``unsafely_accept_stale`` lets the others rest on whatever is known. ``leeway`` and ``max_lifetime`` are the
+    verifier's, ``clock`` gives seconds since 1970. ``max_cached`` is how many verified tokens are remembered (about 600
+    bytes each); clock, cutoffs and staleness are held against them every time. Construction does no I/O;
+    ``ValueError`` for what cannot be meant.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Guard:
         client_id: str | None = None,
         client_secret: str | None = None,
         max_staleness: timedelta = timedelta(seconds=30),
+        unsafely_accept_stale: bool = False,
         leeway: timedelta = timedelta(seconds=2),
         max_lifetime: timedelta = timedelta(hours=1),
         max_cached: int = 20_000,
@@ -98,6 +101,8 @@ class Guard:
         self._seen = Seen(max_cached)
         self._clock = clock
         self._max_staleness = max_staleness.total_seconds()
+        self._bound = math.inf if unsafely_accept_stale else self._max_staleness
+        self._bounds = {self._max_staleness}  # those that the source has been told of
         self._begun = False
         if source is not None:
             self._source: Source = source
@@ -110,6 +115,7 @@ class Guard:
                 max_staleness=max_staleness,
                 credentials=Credentials.later(client_id, client_secret),
             )
+        self.expect(self._bound)
 
     # -- Decisions
 
@@ -123,9 +129,10 @@ class Guard:
         try:
             if rule is not anyone:
                 field = authorization[0] if len(authorization) == 1 else b""
-                facts = self._recall(self._seen.field(field), field, decision)
+                facts = self._recall(self._seen.field(field), field, decision, self._bound)
                 if facts is None:
-                    facts = self._verified(bearer_token(authorization), field, decision)
+                    bound = self._bound if rule is None or rule.bound is None else rule.bound
+                    facts = self._verified(bearer_token(authorization), field, decision, bound)
                 caller = Caller._of(facts, decision)
                 refusal = errors.NoRule("no row covers it") if rule is None else rule.refusal(caller)
                 if refusal is not None:
@@ -142,7 +149,9 @@ class Guard:
         decision = Decision("verify", "-")
         try:
             text = token if type(token) is str else _text(token)
-            facts = self._recall(self._seen.token(text), text, decision) or self._verified(text, None, decision)
+            facts = self._recall(self._seen.token(text), text, decision, self._bound)
+            if facts is None:
+                facts = self._verified(text, None, decision, self._bound)
         except Refused as refusal:
             decision.decided(None, refusal)
             raise
@@ -168,7 +177,29 @@ class Guard:
         decision.decided(None, None)
         return data
 
-    def _recall(self, sight: Sight | None, shown: str | bytes, decision: Decision) -> Facts | None:
+    def stands(self, token: str, bound: float) -> Refused | None:
+        """Whether a token stands (None) by what is known now, at most ``bound`` seconds old; or why not.
+
+        Rules with a bound of their own ask for it, about tokens that were verified here.
+        """
+        self.expect(bound)
+        try:
+            self._verified(token, None, Decision("require", "-"), bound)
+        except Refused as refusal:
+            return refusal
+        return None
+
+    def expect(self, bound: float) -> None:
+        """Keep what is known younger than ``bound`` seconds, while all is well, as some decisions rest on it.
+
+        A policy's bounds are expected when the wall is built, others when they are first met.
+        """
+        if bound not in self._bounds:
+            self._bounds.add(bound)
+            if isinstance(self._source, Paced):
+                self._source.expect(bound)
+
+    def _recall(self, sight: Sight | None, shown: str | bytes, decision: Decision, bound: float) -> Facts | None:
         """The facts of a token seen before, if it would certainly be found good again; all else goes the long way."""
         known = self._source.known
         if sight is None or known is None:
@@ -178,9 +209,9 @@ class Guard:
             return None
         if sight.version is not known.knowledge.version and not self._stands_still(sight, known.knowledge):
             return None
-        if self._source.clock() - known.as_of > self._max_staleness:  # last of all: a pause before this line counts
+        if self._source.clock() - known.as_of > bound:  # last of all: a pause before this line counts
             return None
-        decision.shown, decision.facts = shown, facts
+        decision.shown, decision.facts, decision.judge = shown, facts, self
         return facts
 
     def _stands_still(self, sight: Sight, knowledge: Knowledge) -> bool:
@@ -190,19 +221,19 @@ class Guard:
         sight.version = knowledge.version
         return True
 
-    def _verified(self, token: str, field: bytes | None, decision: Decision) -> Facts:
+    def _verified(self, token: str, field: bytes | None, decision: Decision, bound: float) -> Facts:
         """The checks between a token's presence and the rule; ``field`` is where it stood, if in one."""
-        facts = self._recall(self._seen.fetch(token, field), token, decision)
+        facts = self._recall(self._seen.fetch(token, field), token, decision, bound)
         if facts is not None:
             return facts
-        decision.shown, known = token, self._known()
+        decision.shown, decision.judge, known = token, self, self._known()
         try:
             facts = self._verifier.facts(token, keys=known.knowledge.keys, grants=self._grants)
             self._judge(facts, known.knowledge, decision)
         except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(known, verified=False)
+            self._check_age(known, min(bound, self._max_staleness), verified=False)
             raise
-        self._check_age(known, verified=True)
+        self._check_age(known, bound, verified=True)
         self._seen.keep(token, field, facts, known.knowledge)
         return facts
 
@@ -220,9 +251,9 @@ class Guard:
             data = self._verifier.verify_data(token, keys=known.knowledge.keys)
             self._judge(data._facts, known.knowledge, decision)
         except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(known, verified=False)
+            self._check_age(known, self._max_staleness, verified=False)
             raise
-        self._check_age(known, verified=True)
+        self._check_age(known, self._bound, verified=True)
         return data
 
     def _judge(self, facts: Facts, knowledge: Knowledge, decision: Decision) -> None:
@@ -244,13 +275,14 @@ class Guard:
             token=facts.token_id or "",
         )
 
-    def _check_age(self, known: Known, *, verified: bool) -> None:
+    def _check_age(self, known: Known, bound: float, *, verified: bool) -> None:
         """Refuse if what is known is too old.
 
-        What newer knowledge could turn into an acceptance, an unknown key or epoch, is no verdict while this is old.
+        What newer knowledge could turn into an acceptance, an unknown key or epoch, is no verdict while this is old,
+        also where acceptances may rest on it.
         """
         age = self._source.clock() - known.as_of  # last of all: a pause before this line counts
-        if age > self._max_staleness:
+        if age > bound:
             if verified:
                 self._source.wake()  # one of ours waits: no need to sit out a long pause between attempts
             raise errors.Stale(f"known as of {age:.1f} s ago") from None

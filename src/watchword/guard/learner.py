@@ -15,17 +15,19 @@ from watchword.core.feed import Behind, FeedError, Knowledge, Page, fold
 from watchword.guard.source import Known, boot_clock
 from watchword.transport import TransportError
 
-# All of it follows from the bound, max_staleness = S. Say that a guard follows one replica of several, which dies. What
-# is known was 0.3 S old at most when the last question went there; hold and answer time, 0.25 S + 0.2 S, are waited for
-# in vain; and the next replica is asked without a hold. So what is known is renewed at 0.75 S, or at 0.95 S if that one
-# hangs too. One that cannot even be connected to costs 2 s at most.
+# All of it follows from the shortest bound, S: max_staleness, if no rule has a shorter one. Say that a guard follows
+# one replica of several, which dies. What is known was 0.3 S old at most when the last question went there; hold and
+# answer time, 0.25 S + 0.2 S, are waited for in vain; and the next replica is asked without a hold. So what is known is
+# renewed at 0.75 S, or at 0.95 S if that one hangs too. One that cannot even be connected to costs 2 s at most.
 _HOLD: Final = 0.25  # of the bound
 _YOUNG: Final = 0.3  # of the bound: what is older is renewed without a hold
 _ANSWER: Final = 0.2  # of the bound: for an answer, beyond the hold, at the first attempt
-_PATIENCE: Final = 0.5  # of the bound: for an answer at the last attempts; one that is later is hardly of use
+_PATIENCE: Final = 0.5  # of the longest bound: for an answer at the last attempts; one that is later is of little use
+_PAUSE: Final = 0.1  # seconds between questions to an authority that has nothing new and does not hold its answers
 _MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than some tens of seconds
 _MAX_ANSWER: Final = 10.0  # seconds
 _MAX_PATIENCE: Final = 30.0  # seconds
+_MAX_DECLARED: Final = 86400.0  # seconds, as the authority takes no more
 _MIN_SNAPSHOT: Final = 2.0  # seconds for a snapshot at the first attempt, however short the bound: it may be long
 
 _log: Final = logging.getLogger("watchword.guard")
@@ -35,7 +37,8 @@ _log: Final = logging.getLogger("watchword.guard")
 class Question:
     """One request to the feed: what is asked, and when it was asked by the guard's clock.
 
-    ``seconds`` is how long the answer may take, the hold included. ``stale`` is the guard's bound, in seconds.
+    In seconds: ``hold`` is how long the authority may wait for news, ``seconds`` how long the answer may take in all,
+    ``pause`` how long after ``asked`` the next question may come if there was no news, and ``stale`` the longest bound.
     """
 
     asked: float
@@ -44,6 +47,7 @@ class Question:
     hold: float
     stale: float
     seconds: float
+    pause: float
 
     @property
     def query(self) -> dict[str, str]:
@@ -72,7 +76,8 @@ class Learner:
         nonces: Callable[[], str] = lambda: secrets.token_urlsafe(16),
     ) -> None:
         self._issuer = issuer
-        self._staleness = max_staleness.total_seconds()
+        self._shortest = max_staleness.total_seconds()  # of the bounds that decisions have
+        self._longest = min(self._shortest, _MAX_DECLARED)
         self._clock = clock
         self._nonces = nonces
         self.known: Known | None = None
@@ -81,24 +86,33 @@ class Learner:
         self._cursor: str | None = None
         self._open: Question | None = None  # the one whose answer is awaited
 
+    def expect(self, bound: float) -> bool:
+        """Some decisions rest on knowledge of up to ``bound`` seconds; whether the open question is held too long then.
+
+        The shortest bound says how often to ask. The longest one is what the authority is told: for so long a guard
+        that is cut off may go on.
+        """
+        self._shortest, self._longest = min(self._shortest, bound), max(self._longest, min(bound, _MAX_DECLARED))
+        return self._open is not None and self._open.hold > self._shortest * _HOLD
+
     def question(self, rounds: int = 0) -> Question:
         """What to ask now. Send it after this call: whatever it brings is dated by it.
 
         ``rounds`` is how often all replicas have failed in a row: each doubles the time that an answer may take.
         """
-        asked = self._clock()
-        hold = min(self._staleness * _HOLD, _MAX_HOLD) if self._may_wait(asked) else 0.0
-        seconds = hold + self._answer_time(rounds)
-        self._open = Question(asked, self._nonces(), self._cursor, hold, self._staleness, seconds)
+        asked, usual = self._clock(), min(self._shortest * _HOLD, _MAX_HOLD)
+        hold = usual if self._may_wait(asked) else 0.0
+        seconds, pause = hold + self._answer_time(rounds), min(usual, _PAUSE)
+        self._open = Question(asked, self._nonces(), self._cursor, hold, self._longest, seconds, pause)
         return self._open
 
     def _may_wait(self, now: float) -> bool:
         """Whether all that was there has been seen, and not long ago, so that only what comes is of interest."""
         whole = self._draft is not None and self._draft.complete and self._cursor is not None
-        return whole and self.known is not None and now - self.known.as_of <= self._staleness * _YOUNG
+        return whole and self.known is not None and now - self.known.as_of <= self._shortest * _YOUNG
 
     def _answer_time(self, rounds: int) -> float:
-        first, longest = min(self._staleness * _ANSWER, _MAX_ANSWER), min(self._staleness * _PATIENCE, _MAX_PATIENCE)
+        first, longest = min(self._shortest * _ANSWER, _MAX_ANSWER), min(self._longest * _PATIENCE, _MAX_PATIENCE)
         if self._cursor is None:
             first, longest = max(first, _MIN_SNAPSHOT), _MAX_PATIENCE
         return min(first * 2.0 ** min(rounds, 10), longest)

@@ -1,8 +1,10 @@
 """Rules: what a caller must be or have, as values that combine with ``&`` and ``|``."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, NoReturn
 
 from watchword.core.caller import Caller
@@ -13,6 +15,9 @@ class Rule(ABC):
     """What a caller must be or have. ``str(rule)`` is its text for the audit log of whoever runs the service."""
 
     __slots__ = ()
+
+    bound: float | None = None
+    """How old, in seconds, what is known of revocations may be under this rule; None leaves that to the guard."""
 
     @abstractmethod
     def missing(self, caller: Caller) -> tuple[str, ...]:
@@ -26,6 +31,23 @@ class Rule(ABC):
         refusal = NotPermitted(f"the rule is: {self}", missing=list(missing))
         refusal.sentence = f"This needs {' and '.join(missing)}."
         return refusal
+
+    def within(self, bound: timedelta) -> "Rule":
+        """This rule with a bound of its own, which replaces the guard's ``max_staleness`` where a policy has the rule.
+
+        Shorter for what must not happen by mistake, longer for what may. Apply it last, to the whole rule.
+        ``ValueError`` for a bound of no length, and for rules that have no use for one.
+        """
+        if bound <= timedelta():
+            raise ValueError("within takes more than 0 seconds")
+        return _Bounded(_bare(self), bound.total_seconds())
+
+    def unsafely_accept_stale(self) -> "Rule":
+        """This rule on knowledge of any age: who is revoked while the authority is out of reach gets in all the same.
+
+        All that is known still counts, and before anything is known nobody gets in. Apply it last, to the whole rule.
+        """
+        return _Bounded(_bare(self), math.inf)
 
     def __and__(self, other: "Rule") -> "Rule":
         return _All(_parts(_All, self) + _parts(_All, other))
@@ -90,6 +112,22 @@ class _Anyone(Rule):
         return "anyone"
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounded(Rule):
+    rule: Rule
+    bound: float
+
+    def missing(self, caller: Caller) -> tuple[str, ...]:
+        return self.rule.missing(caller)
+
+    def refusal(self, caller: Caller) -> Refused | None:
+        return caller._shown.stands(self.bound) or self.rule.refusal(caller)
+
+    def __str__(self) -> str:
+        whole = f"({self.rule})" if isinstance(self.rule, _All | _Any) else str(self.rule)
+        return f"{whole} {'stale or not' if self.bound == math.inf else f'within {self.bound:g} s'}"
+
+
 anyone: Final[Rule] = _Anyone()
 """For a policy's row that is open: tokens are ignored there, good or bad. It does not combine with other rules."""
 
@@ -142,4 +180,14 @@ def _parts(kind: type[_All] | type[_Any], rule: object) -> tuple[Rule, ...]:
         raise TypeError("a rule combines with rules only")
     if isinstance(rule, _Anyone):
         raise ValueError("anyone stands alone: a rule that combines it would open more, or less, than it says")
+    if isinstance(rule, _Bounded):
+        raise ValueError("within and unsafely_accept_stale come last: (a & b).within(...)")
     return rule.parts if isinstance(rule, kind) else (rule,)
+
+
+def _bare(rule: Rule) -> Rule:
+    if isinstance(rule, _Anyone):
+        raise ValueError("anyone has no bound: nothing is checked where anyone may")
+    if isinstance(rule, _Bounded):
+        raise ValueError("the rule has its bound already")
+    return rule

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, NamedTuple, Protocol, final, runtime_checkable
 
 from watchword.core.cutoffs import Cutoffs, Position
 from watchword.core.feed import Knowledge
@@ -46,6 +46,14 @@ class Source(Protocol):
 
     def wait(self, timeout: float) -> bool:
         """Block until the first knowledge is there, at most ``timeout`` seconds; whether it is."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A `Source` that asks as often as the bounds of decisions need."""
+
+    def expect(self, bound: float) -> None:
+        """Decisions rest on knowledge of up to ``bound`` seconds, infinity included: some of them, from now on."""
 
 
 boot_clock: Final[Callable[[], float]] = (

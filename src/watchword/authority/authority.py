@@ -15,6 +15,7 @@ from watchword.authority.keys.vault import open_vault
 from watchword.authority.log.followers import Followers
 from watchword.authority.log.held import Held
 from watchword.authority.log.reader import LogReader
+from watchword.authority.log.revoker import Revoker
 from watchword.authority.log.source import DatabaseSource
 from watchword.authority.settings import Settings
 from watchword.guard.guard import Guard
@@ -32,6 +33,7 @@ class Authority:
         self.hasher = PasswordHasher(settings)
         self.reader = LogReader(database, settings.issuer, seeds.cursor_key, lossless=settings.lossless_failover)
         self.held = Held(self.reader)
+        self.revoker = Revoker(self.changing)
         self.followers = Followers(database, self.reader)
         self.source = DatabaseSource(self.reader)
         # The authority's own API takes only tokens whose audience is the issuer itself.

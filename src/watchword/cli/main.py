@@ -11,6 +11,7 @@ from watchword.authority.settings import SettingsError
 from watchword.cli.audit import audit
 from watchword.cli.clients import audiences, clients
 from watchword.cli.failures import Failed, failed
+from watchword.cli.guards import guards
 from watchword.cli.keys import keys, secret
 from watchword.cli.options import RootGroup
 from watchword.cli.revoke import revoke
@@ -76,6 +77,7 @@ _COMMANDS: Final[tuple[click.Command, ...]] = (
     keys,
     secret,
     revoke,
+    guards,
     tokens,
     audit,
     status,

@@ -1,7 +1,8 @@
 """One line for each change, in the same transaction as the change."""
 
 import logging
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,17 +24,28 @@ async def record(
     detail: str = "",
 ) -> None:
     """Write one line; never a password, a token or a secret."""
-    values = {
-        "actor": actor,
-        "action": action,
-        "target": target,
-        "outcome": outcome,
-        "address": address,
-        "detail": detail[:500],
-    }
-    await connection.execute(insert(audit).values(at=Now(), **values))
-    after_commit(connection, lambda: _tell(values))
+    line = Line(action, actor, target=target, outcome=outcome, address=address, detail=detail)
+    await record_all(connection, [line])
 
 
-def _tell(values: dict[str, str]) -> None:
-    _log.info("%(action)s by %(actor)s on %(target)s: %(outcome)s", values, extra={"audit": values})
+class Line(NamedTuple):
+    """Who did what to whom, from where, and how it ended."""
+
+    action: str
+    actor: str
+    target: str = ""
+    outcome: str = "done"
+    address: str = ""
+    detail: str = ""
+
+
+async def record_all(connection: AsyncConnection, lines: Sequence[Line]) -> None:
+    """Write several lines at once."""
+    rows = [line._replace(detail=line.detail[:500])._asdict() for line in lines]
+    await connection.execute(insert(audit).values(at=Now()), rows)
+    after_commit(connection, lambda: _tell(rows))
+
+
+def _tell(rows: Sequence[dict[str, str]]) -> None:
+    for values in rows:
+        _log.info("%(action)s by %(actor)s on %(target)s: %(outcome)s", values, extra={"audit": values})

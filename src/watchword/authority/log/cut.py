@@ -8,15 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.database import lock_row
 from watchword.authority.log.head import append
-from watchword.authority.schema import clients, entries, head, sessions, users
+from watchword.authority.schema import clients, entries, sessions, users
 from watchword.core.cutoffs import Scope
-
-
-async def cut_everyone(connection: AsyncConnection) -> int:
-    """Every token and session there is."""
-    number = await append(connection, Scope.EVERYONE, "", "everything_expired")
-    await connection.execute(update(head).values(cutoff=number))
-    return number
 
 
 async def cut_client(connection: AsyncConnection, client: str) -> int:

@@ -1,28 +1,21 @@
 """Revocation by an administrator, of any scope, and the cutoffs that are in force."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.accounts.directory import known_user
-from watchword.authority.accounts.roles import known_role
 from watchword.authority.authority import Authority
-from watchword.authority.changes import Changed, note
-from watchword.authority.clients.registry import known_client
+from watchword.authority.changes import Changed
 from watchword.authority.http import Body, Call
-from watchword.authority.log.cut import cut_client, cut_everyone, cut_role, cut_session, cut_token, cut_user
 from watchword.authority.log.head import read_head
+from watchword.authority.log.revoker import Wanted
 from watchword.authority.paging import Paged, PageOf, read_page
 from watchword.authority.schema import entries
-from watchword.authority.sessions.sessions import read_session
 from watchword.core.cutoffs import Scope
 from watchword.core.feed import KEYS
-from watchword.errors import InvalidField, NotFound
+from watchword.errors import InvalidField
 
 
 class CutoffShown(msgspec.Struct, frozen=True):
@@ -58,47 +51,5 @@ async def revoke(authority: Authority, call: Call[Revocation]) -> Changed:
     if (scope is Scope.EVERYONE) is not (identifier is None):
         reason = "everyone has no id" if identifier else "the field is missing"
         raise InvalidField(reason, field="id", reason=reason)
-    async with authority.changing() as connection:
-        await _CUTS[scope](connection, identifier or "")
-        return Changed(await note(connection, call, "revoke", identifier or "", scope.value))
-
-
-async def _everyone(connection: AsyncConnection, _: str) -> None:
-    await cut_everyone(connection)
-
-
-async def _client(connection: AsyncConnection, identifier: str) -> None:
-    await known_client(connection, identifier)
-    await cut_client(connection, identifier)
-
-
-async def _role(connection: AsyncConnection, name: str) -> None:
-    await known_role(connection, name)
-    await cut_role(connection, name)
-
-
-async def _user(connection: AsyncConnection, identifier: str) -> None:
-    await known_user(connection, identifier)
-    await cut_user(connection, identifier, "signed_out")
-
-
-async def _session(connection: AsyncConnection, identifier: str) -> None:
-    if await read_session(connection, identifier) is None:
-        raise NotFound("no session of that id")
-    await cut_session(connection, identifier)
-
-
-async def _token(connection: AsyncConnection, token_id: str) -> None:
-    await cut_token(connection, token_id)  # the authority keeps no list of tokens: any id may be one
-
-
-_CUTS: Final[Mapping[Scope, Callable[[AsyncConnection, str], Awaitable[None]]]] = MappingProxyType(
-    {
-        Scope.EVERYONE: _everyone,
-        Scope.CLIENT: _client,
-        Scope.ROLE: _role,
-        Scope.USER: _user,
-        Scope.SESSION: _session,
-        Scope.TOKEN: _token,
-    }
-)
+    wanted = Wanted(scope, identifier or "", call.caller.subject, call.address, detail=scope.value)
+    return Changed(str(await authority.revoker.revoke(wanted)))

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, prove_client
 from watchword.authority.http import Call, Form
-from watchword.authority.log.cut import cut_session, cut_token, is_cut
+from watchword.authority.log.cut import is_cut
 from watchword.authority.log.head import read_head
+from watchword.authority.log.revoker import Wanted
 from watchword.authority.sessions.refresh import read_refresh_token
 from watchword.authority.sessions.sessions import read_session
 from watchword.core.compact import read_unverified
@@ -35,31 +35,29 @@ async def revoke_token(authority: Authority, call: Call[RevokeRequest]) -> dict[
     """
     if call.input.token is None:
         raise InvalidRequest("token is missing", field="token")
-    async with authority.database.writing() as connection:
+    async with authority.database.reading() as connection:
         client = await prove_client(connection, call.client_credentials())
-        target = await _cut(authority, connection, client, call.input.token)
-        if target is not None:
-            await record(connection, "revoke", actor=client.id, target=target, address=call.address)
+        target = await _target(authority, connection, client, call.input.token)
     if target is not None:
-        await authority.noticed()
+        await authority.revoker.revoke(Wanted(*target, actor=client.id, address=call.address))
     return {}
 
 
-async def _cut(authority: Authority, connection: AsyncConnection, client: Client, token: str) -> str | None:
-    """Cut off what the token stands for, if it is this client's; what that was."""
+async def _target(
+    authority: Authority, connection: AsyncConnection, client: Client, token: str
+) -> tuple[Scope, str] | None:
+    """What the token stands for, if it is this client's and is not cut off already."""
     refresh = await read_refresh_token(connection, token)
     if refresh is not None:
-        session = await read_session(connection, refresh.session, lock=True)
+        session = await read_session(connection, refresh.session)
         if session is None or session.client != client.id or session.cutoff:
             return None
-        await cut_session(connection, session.id)
-        return session.id
+        return Scope.SESSION, session.id
     at = await read_head(connection)
     token_id = _own_token(authority, token, client.id, at.lifetime)
     if token_id is None or await is_cut(connection, Scope.TOKEN, token_id):
         return None
-    await cut_token(connection, token_id)
-    return token_id
+    return Scope.TOKEN, token_id
 
 
 def _own_token(authority: Authority, token: str, client: str, longest: int) -> str | None:

@@ -342,6 +342,14 @@ class Conflict(Refused):
     sentence = "This conflicts with what is there already."
 
 
+class KeyTooNew(Refused):
+    """The next key may not be known to every guard yet; ``wait_seconds`` tells when it surely is."""
+
+    code = "key_too_new"
+    status = 409
+    sentence = "The next key has not been published for long enough to sign."
+
+
 class LastAdministrator(Refused):
     """The change would leave no administrator who can sign in."""
 

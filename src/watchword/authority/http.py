@@ -37,6 +37,7 @@ NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 
 Input = TypeVar("Input")
 Query = TypeVar("Query")
+Value = TypeVar("Value")
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,10 +152,23 @@ async def _read_input(request: Request, route: Route, limit: int) -> Any:
     return _convert(value, route.takes, strict=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Cached(Generic[Value]):
+    """An answer that anybody may keep for so many seconds, 0 for not at all; of others nobody may keep a copy."""
+
+    value: Value
+    seconds: int
+
+
 def answer(value: Any, status: int) -> Response:
     """An endpoint's answer as JSON; None as 204."""
     if value is None:
         return Response(status_code=204, headers=NO_STORE)
+    if isinstance(value, Cached):
+        response = answer(value.value, status)
+        if value.seconds:
+            response.headers["Cache-Control"] = f"public, max-age={value.seconds}"
+        return response
     return Response(msgspec.json.encode(value), status, headers=NO_STORE, media_type=JSON)
 
 

@@ -12,7 +12,7 @@ from httpx2 import ASGITransport, AsyncClient
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from tests.authority.helpers import ISSUER, Headers, Json, account, bearer, code, good, make_user, refresh, sign_in
 
 from watchword.authority.app import build_app
@@ -20,7 +20,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.keys.keyring import published_jwks
 from watchword.authority.log.head import read_head
 from watchword.authority.operator import operator_token
-from watchword.authority.schema import entries, keys
+from watchword.authority.schema import entries, followers, keys
 from watchword.authority.settings import Settings
 from watchword.core.compact import read_unverified
 from watchword.core.feed import KEYS
@@ -36,6 +36,13 @@ async def _states(authority: Authority) -> dict[str, str]:
 async def _only(authority: Authority, state: str) -> str:
     (kid,) = [kid for kid, its in (await _states(authority)).items() if its == state]
     return kid
+
+
+async def _let_pass(authority: Authority, seconds: float) -> None:
+    """Let all keys be older by so much."""
+    async with authority.database.writing() as connection:
+        older = {"created_at": keys.c.created_at - seconds, "changed_at": keys.c.changed_at - seconds}
+        await connection.execute(update(keys).values(older))
 
 
 async def _number(authority: Authority) -> int:
@@ -90,6 +97,64 @@ async def test_a_withdrawn_keys_tokens_die_and_others_live(
     assert code(await http.post(f"/admin/keys/{kid}/withdraw", headers=again)) == "conflict"
 
 
+def _follower(name: str, stale: float) -> dict[str, object]:
+    place = {"epoch": "e", "number": 0, "confirmed_at": 0.0, "seen_at": 0.0}
+    return {"client": "orders", "name": name, "address": "", "stale": stale, **place}
+
+
+@pytest.mark.parametrize(
+    ("cache", "stale", "lead"), [(0, [], 30), (0, [5.0], 30), (0, [60.0, 90.0, 5.0], 90), (300, [90.0], 300)]
+)
+async def test_the_next_key_signs_only_once_everybody_must_know_it(
+    http: AsyncClient, operator: Headers, authority: Authority, cache: int, stale: list[float], lead: int
+) -> None:
+    """Once the most patient guard is either current or closed, and no copy of the JWK Set is that old; 10 s more."""
+    authority.settings = msgspec.structs.replace(authority.settings, jwks_cache_seconds=cache)
+    async with authority.database.writing() as connection:
+        for number, seconds in enumerate(stale):
+            await connection.execute(insert(followers).values(**_follower(f"guard-{number}", seconds)))
+    good(await http.post("/admin/keys/rotate", headers=operator))
+    before = await _states(authority)
+    refusal = await http.post("/admin/keys/rotate", headers=operator)
+    assert (refusal.status_code, code(refusal)) == (409, "key_too_new")
+    left = refusal.json()["wait_seconds"]
+    assert refusal.headers["retry-after"] == str(left)
+    assert lead + 9 <= left <= lead + 10
+    await _let_pass(authority, lead + 5)
+    assert code(await http.post("/admin/keys/rotate", headers=operator)) == "key_too_new"
+    assert await _states(authority) == before
+    await _let_pass(authority, 5)
+    assert code(await http.post("/admin/keys/rotate", headers=operator)) == "ok"
+
+
+async def test_an_emergency_waits_for_nothing(http: AsyncClient, operator: Headers, authority: Authority) -> None:
+    """A withdrawn current key is followed by the next one, however new that is."""
+    good(await http.post("/admin/keys/rotate", headers=operator))
+    following = await _only(authority, "next")
+    kid = await _only(authority, "current")
+    good(await http.post(f"/admin/keys/{kid}/withdraw", headers=bearer(await operator_token(authority))))
+    assert await _only(authority, "current") == following
+
+
+async def test_a_pair_that_was_published_together_may_follow_at_once(
+    http: AsyncClient, operator: Headers, authority: Authority
+) -> None:
+    """Whoever knows the one knows the other: after the first start and after the withdrawal of all."""
+    good(await http.post("/admin/keys/rotate", headers=operator))
+    assert code(await http.post("/admin/keys/rotate", headers=operator)) == "key_too_new"
+    good(await http.post("/admin/keys/withdraw-all", headers=operator))
+    assert code(await http.post("/admin/keys/rotate", headers=bearer(await operator_token(authority)))) == "ok"
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(300, "public, max-age=300"), (0, "no-store")])
+async def test_the_jwk_set_may_be_kept_as_long_as_a_key_is_published_before_it_signs(
+    http: AsyncClient, authority: Authority, seconds: int, kept: str
+) -> None:
+    """And no longer; 0 for not at all."""
+    authority.settings = msgspec.structs.replace(authority.settings, jwks_cache_seconds=seconds)
+    assert (await http.get("/.well-known/jwks.json")).headers["cache-control"] == kept
+
+
 async def test_withdraw_all_leaves_only_new_keys(http: AsyncClient, operator: Headers, authority: Authority) -> None:
     """Every token dies, the administrator's own too; sessions live, and a refresh is signed with the new key."""
     await make_user(http, operator)
@@ -142,6 +207,7 @@ async def _check_sequence(steps: list[tuple[str, int]]) -> None:
         for verb, which in steps:
             before, number = await _states(authority), await _number(authority)
             kid = list(before)[which % len(before)]
+            await _let_pass(authority, 3600)
             path = f"/admin/keys/{kid}/withdraw" if verb == "withdraw" else f"/admin/keys/{verb}"
             answer = code(await http.post(path, headers=bearer(await operator_token(authority))))
             done = verb != "withdraw" or before[kid] != "withdrawn"
@@ -183,11 +249,11 @@ async def _fresh() -> AsyncIterator[tuple[Authority, AsyncClient]]:
 async def test_each_change_has_its_line(http: AsyncClient, operator: Headers, authority: Authority) -> None:
     """Rotation and withdrawal are in the audit log, with the key's name."""
     kid = await _only(authority, "next")
-    good(await http.post(f"/admin/keys/{kid}/withdraw", headers=operator))
     good(await http.post("/admin/keys/rotate", headers=operator))
+    good(await http.post(f"/admin/keys/{kid}/withdraw", headers=operator))
     lines: list[Json] = good(await http.get("/admin/audit?limit=2", headers=operator))["items"]
     assert [(line["action"], line["actor"]) for line in lines] == [
-        ("rotate_keys", "operator"),
         ("withdraw_key", "operator"),
+        ("rotate_keys", "operator"),
     ]
-    assert lines[1]["target"] == kid
+    assert lines[0]["target"] == kid

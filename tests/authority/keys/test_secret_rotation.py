@@ -110,8 +110,7 @@ async def test_a_server_that_runs_meanwhile_wraps_under_the_new_one(
         await rotate_secret(elsewhere)
     finally:
         await elsewhere.close()
-    good(await http.post("/admin/keys/rotate", headers=operator))
-    good(await http.post("/admin/keys/rotate", headers=bearer(await operator_token(authority))))
+    good(await http.post("/admin/keys/withdraw-all", headers=operator))
     await make_user(http, bearer(await operator_token(authority)))
     (new,) = read_secrets(settings)
     assert all(map(Vault(new).fits, await _wrapped(authority)))

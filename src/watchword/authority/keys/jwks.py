@@ -3,11 +3,11 @@
 from typing import Any
 
 from watchword.authority.authority import Authority
-from watchword.authority.http import Call
+from watchword.authority.http import Cached, Call
 from watchword.authority.keys.keyring import published_jwks
 
 
-async def jwks(authority: Authority, call: Call[None]) -> dict[str, list[dict[str, Any]]]:  # noqa: ARG001
+async def jwks(authority: Authority, call: Call[None]) -> Cached[dict[str, list[dict[str, Any]]]]:  # noqa: ARG001
     """The keys that tokens verify with (RFC 7517 section 5)."""
     async with authority.database.reading() as connection:
-        return await published_jwks(connection)
+        return Cached(await published_jwks(connection), authority.settings.jwks_cache_seconds)

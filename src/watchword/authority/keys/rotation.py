@@ -4,6 +4,7 @@ Each verb is one entry of the log and leaves one current key and one next key, s
 before it signs; only where a current key is withdrawn does the next one sign in the same commit.
 """
 
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -15,11 +16,12 @@ from watchword.authority.changes import note
 from watchword.authority.database import clock
 from watchword.authority.http import Call
 from watchword.authority.keys.keyring import Keyring
+from watchword.authority.keys.lead import lead_left
 from watchword.authority.log.head import append
 from watchword.authority.schema import keys
 from watchword.core.feed import KEYS, KeyState
 from watchword.core.keys import Key
-from watchword.errors import Conflict, NotFound
+from watchword.errors import Conflict, KeyTooNew, NotFound
 
 CURRENT: Final[KeyState] = "current"
 NEXT: Final[KeyState] = "next"
@@ -60,6 +62,8 @@ async def rotate_keys(authority: Authority, call: Call[None]) -> KeysChanged:
     """Let the next key sign and the current one retire: what it signed still verifies."""
     fresh = await authority.keyring.generate()
     async with authority.administering() as connection:
+        if seconds := ceil(await lead_left(connection, authority.settings)):
+            raise KeyTooNew(f"{seconds} s are left", retry_after=seconds, wait_seconds=seconds)
         await rotate(connection, authority.keyring, fresh)
         position = await note(connection, call, "rotate_keys", fresh.kid)
         return KeysChanged(await _shown(connection), position)

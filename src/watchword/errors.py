@@ -53,6 +53,14 @@ class AmbiguousCredentials(Refused):
     challenge = "invalid_request"
 
 
+class InvalidPosition(Refused):
+    """The request names a position that it wants to be known, and it is none, or there are several."""
+
+    code = "invalid_position"
+    status = 400
+    sentence = "Send one Watchword-At-Least field at most, with a position as it came."
+
+
 class InvalidToken(Refused):
     """The base of the refusals that a token earns by itself: 401 ``invalid_token``."""
 
@@ -260,6 +268,13 @@ class Stale(Unknowing):
     """What the guard knows is older than ``max_staleness``."""
 
     code = "guard_stale"
+
+
+class Behind(Unknowing):
+    """The guard has not yet heard of the change that the request names in ``Watchword-At-Least``."""
+
+    code = "behind"
+    sentence = "The change that this request refers to is not known here yet. Try again soon."
 
 
 # -- Known, and not allowed

@@ -7,7 +7,8 @@ from typing import Any, Protocol, final
 import msgspec
 
 from watchword.core.caller import Caller
-from watchword.errors import AmbiguousCredentials, Refused
+from watchword.core.cutoffs import Position
+from watchword.errors import AmbiguousCredentials, InvalidPosition, Refused
 from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
 from watchword.guard.paths import route_path
@@ -33,6 +34,12 @@ class Decider(Protocol):
     def decide(self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision) -> Caller | None:
         """The caller of a request, None where anyone may; raise `Refused`."""
 
+    def lacks(self, position: Position) -> bool:
+        """Whether this position is not known yet."""
+
+    async def reach(self, position: Position) -> None:
+        """Wait a little until this position is known; raise `Refused`."""
+
 
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
@@ -42,7 +49,8 @@ class Wall:
     """Around an ASGI app: every http and websocket request is decided by ``guard`` under ``policy``.
 
     The app reads ``scope["caller"]``: a `Caller`, or None on rows that are open to `anyone`; what stood there before
-    is never believed. A `Refused` that the app raises before it has begun to answer becomes the answer.
+    is never believed. A request that names a position in ``Watchword-At-Least`` waits a little until that is known, if
+    its token is good so far. A `Refused` that the app raises before it has begun to answer becomes the answer.
     ``ValueError`` for an app in which some router would see other paths than the wall (`check_roots`).
     """
 
@@ -53,6 +61,7 @@ class Wall:
             if rule.bound is not None:
                 guard.expect(rule.bound)
         self._app = app
+        self._guard = guard
         self._decide = guard.decide
         self._rule = policy.rule
         self._realm = guard.audience
@@ -66,8 +75,13 @@ class Wall:
             outgoing = _Answer(decision, self._realm, scope, send, kind == "websocket")
             rule = self._rule(decision.method, decision.path) if decision.method else None
             try:
-                caller = self._decide(() if rule is anyone else authorization_fields(scope), rule, decision)
+                authorization, at_least = ((), None) if rule is anyone else _fields(scope)
+                if at_least is not None and self._guard.lacks(at_least):
+                    await self._catch_up(authorization, rule, decision, at_least)
+                caller = self._decide(authorization, rule, decision)
             except Refused as refusal:
+                if refusal not in decision.refusals:
+                    decision.decided(rule, refusal)
                 if outgoing.websocket:
                     await receive()  # the handshake, which ASGI wants to be taken before it is denied
                 await outgoing.refuse(refusal)
@@ -79,6 +93,15 @@ class Wall:
         elif kind == "lifespan":
             await self._app(scope, receive, send)
         # Nothing else is spoken here: what cannot be decided about does not pass.
+
+    async def _catch_up(
+        self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision, at_least: Position
+    ) -> None:
+        """Wait until a position is known. Whoever is refused as things stand is refused at once."""
+        decision.preliminary = True
+        self._decide(authorization, rule, decision)
+        decision.preliminary = False
+        await self._guard.reach(at_least)
 
 
 class _Answer(msgspec.Struct):
@@ -166,19 +189,34 @@ def _refusal_in(error: BaseException | None) -> Refused | None:
     return error if isinstance(error, Refused) else None
 
 
-def authorization_fields(scope: Scope) -> list[bytes]:
-    """The values of all ``Authorization`` fields; `AmbiguousCredentials` if the headers cannot be read for sure."""
-    values = []
+def _fields(scope: Scope) -> tuple[Sequence[bytes], Position | None]:
+    """The values of all ``Authorization`` fields, and the position in ``Watchword-At-Least``.
+
+    `AmbiguousCredentials` if the headers cannot be read for sure, `InvalidPosition` for what is not one position.
+    """
+    values, positions = [], []
     try:
         headers = scope["headers"]
         if not isinstance(headers, list | tuple):
             headers = scope["headers"] = list(headers)  # the app reads them after us
         for name, value in headers:
             # The length first, as it is quickest; ASGI wants lower case, and another spelling counts all the same.
-            if len(name) == 13 and (name == b"authorization" or bytes(name).lower() == b"authorization"):
+            length = len(name)
+            if length == 13 and (name == b"authorization" or bytes(name).lower() == b"authorization"):
                 if type(value) is not bytes:
                     raise AmbiguousCredentials("headers that cannot be read")
                 values.append(value)
+            elif length == 18 and bytes(name).lower() == b"watchword-at-least":
+                positions.append(value)
     except (KeyError, TypeError, ValueError):
         raise AmbiguousCredentials("headers that cannot be read") from None
-    return values
+    return values, _position(positions) if positions else None
+
+
+def _position(values: Sequence[bytes]) -> Position:
+    if len(values) > 1:
+        raise InvalidPosition(f"{len(values)} Watchword-At-Least fields")
+    try:
+        return Position.parse(values[0].strip(b" \t").decode("ascii"))
+    except (AttributeError, TypeError, ValueError):
+        raise InvalidPosition("Watchword-At-Least holds no position") from None

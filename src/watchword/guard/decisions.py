@@ -34,7 +34,7 @@ class Decision(msgspec.Struct):
     """One request on its way through a guard: its id, which answers and log lines share, and what was decided.
 
     ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none. ``judge`` is the
-    guard that verified it.
+    guard that verified it. ``preliminary`` is whether the request is decided about once more before it is let in.
     """
 
     method: str
@@ -42,6 +42,7 @@ class Decision(msgspec.Struct):
     shown: str | bytes = ""
     facts: Facts | None = None
     judge: Judge | None = None
+    preliminary: bool = False
     refusals: tuple[Refused, ...] = ()
     _id: str | None = None
 
@@ -72,6 +73,8 @@ class Decision(msgspec.Struct):
             self.refusals += (refusal,)
             if isinstance(refusal, Unknowing):
                 level = logging.WARNING
+        elif self.preliminary:
+            return
         if logger.isEnabledFor(level):
             fields = self._fields(rule, refusal)
             logger.log(level, _message(fields), extra=fields)

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from watchword import errors
 from watchword.core.caller import Caller, Data, Facts
+from watchword.core.cutoffs import Position
 from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
@@ -20,6 +21,7 @@ from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.asgi import App, Wall
 from watchword.guard.bearer import bearer_token
+from watchword.guard.catching_up import CatchingUp
 from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
 from watchword.guard.policy import Policy
@@ -116,6 +118,7 @@ class Guard:
                 credentials=Credentials.later(client_id, client_secret),
             )
         self.expect(self._bound)
+        self._catching_up = CatchingUp(self._source)
 
     # -- Decisions
 
@@ -188,6 +191,17 @@ class Guard:
         except Refused as refusal:
             return refusal
         return None
+
+    def lacks(self, position: Position) -> bool:
+        """Whether a position is not known yet: what is known is of another epoch, or ends before it."""
+        return self._catching_up.lacks(position)
+
+    async def reach(self, position: Position) -> None:
+        """Wait until a position is known, for a second at most; raise `Behind` if that does not come to pass.
+
+        Whoever waits holds something, so verify the token first, and once more afterwards. On an asyncio event loop.
+        """
+        await self._catching_up.reach(position)
 
     def expect(self, bound: float) -> None:
         """Keep what is known younger than ``bound`` seconds, while all is well, as some decisions rest on it.

@@ -59,6 +59,7 @@ SUCCEEDING: Final[dict[Words, Words]] = {
     ("key", "rotate"): (),
     ("key", "withdraw"): ("--all", "--yes"),
     ("audit",): (),
+    ("guard", "list"): (),
     ("secret", "rotate"): (),
     ("recover",): ("--yes",),
 }

@@ -6,7 +6,7 @@ from sqlalchemy import delete, update
 from watchword.authority.authority import Authority
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.head import new_epoch, raise_floor
-from watchword.authority.log.pages import PAGE_ENTRIES, Cursor, read_page
+from watchword.authority.log.pages import PAGE_ENTRIES, Cursor, Lost, read_page, sound_alarm
 from watchword.authority.schema import entries, head
 from watchword.core.feed import Knowledge, Page, fold
 from watchword.errors import HistoryLost
@@ -150,3 +150,17 @@ async def test_an_alarm_closes_the_feed_until_a_new_epoch(authority: Authority) 
         await new_epoch(connection)
     page = await _page(authority, cursor)
     assert (page.after, page.entries, page.floor) == (None, [], page.head)
+
+
+async def test_one_recovery_is_enough_whatever_the_clock_says(authority: Authority) -> None:
+    """A restored backup whose clock is behind begins an epoch later than any that a guard has seen."""
+    first = _cursor(await _page(authority))
+    seen = first._replace(epoch="elsewhere", born=first.born + 1e6).seal(KEY)
+    with pytest.raises(Lost) as lost:
+        await _page(authority, seen)
+    async with authority.database.writing() as connection:
+        await sound_alarm(connection, lost.value.epoch, lost.value.detail, lost.value.born)
+        await new_epoch(connection)
+    page = await _page(authority, seen)
+    assert page.after is None
+    assert page.born > first.born + 1e6

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from typing import Final, NamedTuple, Self
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.keys.keyring import page_keys
@@ -19,11 +19,15 @@ _MAC = 16
 
 
 class Lost(HistoryLost):
-    """History is found to be lost in this epoch of the database."""
+    """History is found to be lost in this epoch of the database.
 
-    def __init__(self, epoch: str, why: str) -> None:
+    ``born`` is when the epoch began that a guard has seen instead, in seconds since 1970: the next one must be later.
+    """
+
+    def __init__(self, epoch: str, why: str, born: float = 0.0) -> None:
         super().__init__(why)
         self.epoch = epoch
+        self.born = born
 
 
 class Moved(Lost):
@@ -105,9 +109,13 @@ async def read_page(
     )
 
 
-async def sound_alarm(connection: AsyncConnection, epoch: str, why: str) -> None:
+async def sound_alarm(connection: AsyncConnection, epoch: str, why: str, born: float = 0.0) -> None:
     """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been."""
-    await connection.execute(update(head).where(head.c.epoch == epoch, head.c.alarm.is_(None)).values(alarm=why))
+    later = case(
+        (head.c.born < born, born), else_=head.c.born
+    )  # a new epoch begins after that, whatever the clock says
+    here = head.c.epoch == epoch, head.c.alarm.is_(None)
+    await connection.execute(update(head).where(*here).values(alarm=why, born=later))
 
 
 async def adopt(connection: AsyncConnection, moved: Moved) -> None:
@@ -140,7 +148,7 @@ async def _check_history(connection: AsyncConnection, at: Head, after: Cursor) -
     """A cursor of this instance names something that this database holds, or held before a recovery; else `Lost`."""
     if after.epoch != at.epoch:
         if after.born >= at.born:
-            raise Lost(at.epoch, "a guard has seen a later epoch")
+            raise Lost(at.epoch, "a guard has seen a later epoch", after.born)
         return
     if after.number > at.number:
         raise Lost(at.epoch, f"a guard has seen {after.number}, the log ends at {at.number}")

@@ -156,7 +156,7 @@ class LogReader:
             if goes_on and isinstance(lost, Moved):
                 await adopt(connection, lost)
             else:
-                await sound_alarm(connection, lost.epoch, lost.detail)
+                await sound_alarm(connection, lost.epoch, lost.detail, lost.born)
                 self.alarmed.set()
         return goes_on
 

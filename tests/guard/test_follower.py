@@ -3,6 +3,7 @@
 import base64
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
@@ -92,6 +93,18 @@ class TestFollowing:
         assert len({query["nonce"] for query in authority.asked}) == len(authority.asked)
         assert follower.last_error is None
         assert authority.connections == 1
+
+    def test_name(self, authority: Authority, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each follower has a name of its own, in which the host and the process can be read; it keeps it."""
+        monkeypatch.setattr(socket, "gethostname", lambda: "web 1.shop_é" + "x" * 100)
+        for follower in (follow(), follow()):
+            assert follower.wait(LONG)
+        until(lambda: len(authority.asked) == 4)
+        names = {query["guard"] for query in authority.asked}
+        assert len(names) == 2
+        for name in names:
+            assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name)
+            assert name.startswith(f"web-1.shop_-xxx{'x' * 25}-{os.getpid()}-")
 
     def test_many_pages(self, authority: Authority, follow: Callable[..., Follower]) -> None:
         """What comes in many pages is fetched without a hold, and not shown before it is whole."""
@@ -602,6 +615,9 @@ class TestLife:
         authority.cut_off("user", "ada", "user_disabled")
         until(lambda: number(follower) == 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        names = {query["guard"] for query in authority.asked}
+        assert {f"-{process}-" in name for name in names for process in (os.getpid(), child)} == {True, False}
+        assert len(names) == 2
         assert follower.last_error is None
         assert authority.connections == 2
 

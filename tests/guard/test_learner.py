@@ -74,6 +74,8 @@ def test_question(bench: Bench) -> None:
     assert second.query == {"after": "0", "hold": "7.5", "nonce": "n2", "stale": "30"}
     assert (second.asked, second.seconds - first.seconds) == (101.0, 7.5)
     assert not bench.learn(second)
+    named = Bench(name="web-1").learner
+    assert named.question().query == {"hold": "0", "nonce": "n1", "stale": "30", "guard": "web-1"}
 
 
 def test_dated_by_the_question(bench: Bench) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import random
+import re
+import secrets
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,6 +21,8 @@ MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 _CONNECT_TIME = 2.0  # seconds
 _PAUSES = (0.1, 5.0)  # seconds between rounds of attempts: the first after a failure, and the longest
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 _followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
 
@@ -42,7 +47,7 @@ class Follower:
         clock: Callable[[], float] = boot_clock,
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> None:
-        self._learner = Learner(issuer, max_staleness=max_staleness, clock=clock)
+        self._learner = Learner(issuer, max_staleness=max_staleness, name=_name(), clock=clock)
         self._addresses = addresses
         self._credentials = credentials
         self._max_bytes = max_bytes
@@ -155,6 +160,7 @@ class Follower:
     def _forked(self) -> None:
         """No thread of the parent runs here, and its locks may be held for ever; its connection is still its own."""
         run, self._run = self._run, None
+        self._learner.name = _name()  # the parent's receipts are its own
         self._lock = threading.Lock()
         ready, self._ready = self.known is not None, threading.Event()
         if ready:
@@ -204,6 +210,12 @@ class _Run:
         self.nudged.clear()
         if not self.stopping.wait(min(first, seconds)):
             self.nudged.wait(max(0.0, seconds - first))
+
+
+def _name() -> str:
+    """A name for this process's follower, by which an operator finds it, and nobody else's."""
+    host = _NOT_IN_NAMES.sub("-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _forked() -> None:

@@ -39,6 +39,7 @@ class Question:
 
     In seconds: ``hold`` is how long the authority may wait for news, ``seconds`` how long the answer may take in all,
     ``pause`` how long after ``asked`` the next question may come if there was no news, and ``stale`` the longest bound.
+    ``name`` is the guard's, empty for none.
     """
 
     asked: float
@@ -48,11 +49,14 @@ class Question:
     stale: float
     seconds: float
     pause: float
+    name: str
 
     @property
     def query(self) -> dict[str, str]:
         """The parameters of ``GET /revocations``."""
         query = {"hold": _seconds(self.hold), "nonce": self.nonce, "stale": _seconds(self.stale)}
+        if self.name:
+            query["guard"] = self.name
         return query if self.cursor is None else {"after": self.cursor} | query
 
 
@@ -65,6 +69,9 @@ class Learner:
     it is as old as its question. Each question may go to another replica. ``max_staleness`` decides how long the
     authority may hold an answer: a quarter of it, 10 seconds at most. One thread asks and learns; any may read
     ``known`` and ``last_error``.
+
+    ``name`` is what the authority knows this guard by, when it waits for guards to confirm: another for each process,
+    at most 64 characters of ``A-Z``, ``a-z``, ``0-9``, ``.``, ``_`` and ``-``.
     """
 
     def __init__(
@@ -72,10 +79,12 @@ class Learner:
         issuer: str,
         *,
         max_staleness: timedelta,
+        name: str = "",
         clock: Callable[[], float] = boot_clock,
         nonces: Callable[[], str] = lambda: secrets.token_urlsafe(16),
     ) -> None:
         self._issuer = issuer
+        self.name = name
         self._shortest = max_staleness.total_seconds()  # of the bounds that decisions have
         self._longest = min(self._shortest, _MAX_DECLARED)
         self._clock = clock
@@ -103,7 +112,7 @@ class Learner:
         asked, usual = self._clock(), min(self._shortest * _HOLD, _MAX_HOLD)
         hold = usual if self._may_wait(asked) else 0.0
         seconds, pause = hold + self._answer_time(rounds), min(usual, _PAUSE)
-        self._open = Question(asked, self._nonces(), self._cursor, hold, self._longest, seconds, pause)
+        self._open = Question(asked, self._nonces(), self._cursor, hold, self._longest, seconds, pause, self.name)
         return self._open
 
     def _may_wait(self, now: float) -> bool:

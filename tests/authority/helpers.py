@@ -1,9 +1,13 @@
-"""What tests of the authority do again and again, over HTTP like everybody else."""
+"""What tests of the authority do again and again: over HTTP like everybody else, but for the passing of time."""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 from httpx2 import AsyncClient, Response
+from sqlalchemy import update
+
+from watchword.authority.authority import Authority
+from watchword.authority.schema import keys
 
 PASSWORD: Final = "correct horse battery staple"
 ISSUER: Final = "http://127.0.0.1:8000"
@@ -109,3 +113,10 @@ async def refresh(http: AsyncClient, token: str, client: tuple[str, str | None] 
 async def account(http: AsyncClient, tokens: str | Json) -> str:
     """What the authority's own guard says to this token at GET /account: "ok" or the code of its refusal."""
     return code(await http.get("/account", headers=bearer(tokens)))
+
+
+async def age_keys(authority: Authority, seconds: float) -> None:
+    """Let every signing key be older by so much, as time would."""
+    older = {"created_at": keys.c.created_at - seconds, "changed_at": keys.c.changed_at - seconds}
+    async with authority.database.writing() as connection:
+        await connection.execute(update(keys).values(older))

@@ -1,4 +1,4 @@
-"""What is forgotten in time: cutoffs below the floor, old failures, and sessions that are over."""
+"""What is done in time: keys are rotated; old cutoffs, keys, failures and sessions are forgotten."""
 
 import asyncio
 from contextlib import suppress
@@ -6,6 +6,7 @@ from typing import Final, final
 
 from watchword.authority.accounts.throttle import forget_old
 from watchword.authority.authority import Authority
+from watchword.authority.keys.schedule import drop_expired, rotate_if_due
 from watchword.authority.log.followers import forget_silent
 from watchword.authority.log.head import forget_below_floor, raise_floor
 from watchword.authority.sessions.sessions import forget_over
@@ -14,12 +15,12 @@ from watchword.errors import Refused
 
 PERIOD_SECONDS: Final = 30.0
 FLOOR_MARGIN: Final = MAX_LEEWAY.total_seconds() + 60.0
-"""What a cutoff outlives the longest token by, in seconds: the largest leeway, and the time of a transaction."""
+"""What a cutoff or key outlives the longest token by, in seconds: the largest leeway, and the time of a transaction."""
 _DAY: Final = 86400.0
 
 
 async def keep_house(authority: Authority) -> None:
-    """Forget what is over, once."""
+    """Do what is due, once."""
     # Each in a transaction of its own: what raises the floor holds the log's head, and must not hold it for long.
     async with authority.database.writing(alone=True) as connection:
         await raise_floor(connection, FLOOR_MARGIN)
@@ -28,6 +29,8 @@ async def keep_house(authority: Authority) -> None:
         await forget_old(connection)
         await forget_silent(connection)
         await forget_over(connection, authority.settings.session_days * _DAY)
+    await drop_expired(authority, FLOOR_MARGIN)
+    await rotate_if_due(authority)
 
 
 @final

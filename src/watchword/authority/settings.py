@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file that holds the secret, made with mode 0600 if it is missing. Empty: beside the database."""
     algorithm: str = "RS256"
     """What signing keys are made for."""
+    rotate_days: Annotated[int, Meta(ge=0, le=3650)] = 90
+    """After how many days the next key signs by itself. 0: only when it is told to."""
     jwks_cache_seconds: Annotated[int, Meta(ge=0, le=86400)] = 300
     """How long anybody may keep the JWK Set; for so long, at the least, is a next key published before it signs."""
     access_lifetime: Annotated[int, Meta(ge=1, le=3600)] = 300

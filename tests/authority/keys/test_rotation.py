@@ -12,8 +12,20 @@ from httpx2 import ASGITransport, AsyncClient
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
-from tests.authority.helpers import ISSUER, Headers, Json, account, bearer, code, good, make_user, refresh, sign_in
+from sqlalchemy import insert, select
+from tests.authority.helpers import (
+    ISSUER,
+    Headers,
+    Json,
+    account,
+    age_keys,
+    bearer,
+    code,
+    good,
+    make_user,
+    refresh,
+    sign_in,
+)
 
 from watchword.authority.app import build_app
 from watchword.authority.authority import Authority
@@ -36,13 +48,6 @@ async def _states(authority: Authority) -> dict[str, str]:
 async def _only(authority: Authority, state: str) -> str:
     (kid,) = [kid for kid, its in (await _states(authority)).items() if its == state]
     return kid
-
-
-async def _let_pass(authority: Authority, seconds: float) -> None:
-    """Let all keys be older by so much."""
-    async with authority.database.writing() as connection:
-        older = {"created_at": keys.c.created_at - seconds, "changed_at": keys.c.changed_at - seconds}
-        await connection.execute(update(keys).values(older))
 
 
 async def _number(authority: Authority) -> int:
@@ -120,10 +125,10 @@ async def test_the_next_key_signs_only_once_everybody_must_know_it(
     left = refusal.json()["wait_seconds"]
     assert refusal.headers["retry-after"] == str(left)
     assert lead + 9 <= left <= lead + 10
-    await _let_pass(authority, lead + 5)
+    await age_keys(authority, lead + 5)
     assert code(await http.post("/admin/keys/rotate", headers=operator)) == "key_too_new"
     assert await _states(authority) == before
-    await _let_pass(authority, 5)
+    await age_keys(authority, 5)
     assert code(await http.post("/admin/keys/rotate", headers=operator)) == "ok"
 
 
@@ -207,7 +212,7 @@ async def _check_sequence(steps: list[tuple[str, int]]) -> None:
         for verb, which in steps:
             before, number = await _states(authority), await _number(authority)
             kid = list(before)[which % len(before)]
-            await _let_pass(authority, 3600)
+            await age_keys(authority, 3600)
             path = f"/admin/keys/{kid}/withdraw" if verb == "withdraw" else f"/admin/keys/{verb}"
             answer = code(await http.post(path, headers=bearer(await operator_token(authority))))
             done = verb != "withdraw" or before[kid] != "withdrawn"

@@ -4,6 +4,7 @@ Each verb is one entry of the log and leaves one current key and one next key, s
 before it signs; only where a current key is withdrawn does the next one sign in the same commit.
 """
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
@@ -17,7 +18,7 @@ from watchword.authority.database import clock
 from watchword.authority.http import Call
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.lead import lead_left
-from watchword.authority.log.head import append
+from watchword.authority.log.head import append, read_head
 from watchword.authority.schema import keys
 from watchword.core.feed import KEYS, KeyState
 from watchword.core.keys import Key
@@ -121,6 +122,24 @@ async def withdraw_all(connection: AsyncConnection, keyring: Keyring, current: K
     await _withdraw(connection, keys.c.state != WITHDRAWN, number, now)
     await keyring.add(connection, current, CURRENT, now)
     await keyring.add(connection, following, NEXT, now)
+    return number
+
+
+async def expired(connection: AsyncConnection, margin: float) -> Sequence[str]:
+    """The names of the keys that retired before the longest lifetime in force and ``margin`` seconds, the oldest first.
+
+    A token that a key signed while it was about to retire was issued no later than a transaction takes.
+    """
+    at = await read_head(connection)
+    past = keys.c.state == RETIRING, keys.c.changed_at < at.now - at.lifetime - margin
+    query = select(keys.c.kid).where(*past).order_by(keys.c.changed_at, keys.c.kid)
+    return (await connection.execute(query)).scalars().all()
+
+
+async def drop(connection: AsyncConnection, kids: Sequence[str]) -> int:
+    """Withdraw these keys, of which no token is alive; the number of the one entry."""
+    number, now = await append(connection, KEYS, kids[0], "keys_dropped"), await clock(connection)
+    await _withdraw(connection, keys.c.kid.in_(kids), number, now)
     return number
 
 

@@ -195,30 +195,50 @@ class TestCutoffs:
         assert contents(other) == {(Scope.USER, "a"): 1, (Scope.USER, "c"): 5}
 
     def test_folding(self) -> None:
-        """Past the limit of the delta all is folded: nothing above the floor is lost, what lies below goes."""
-        cutoffs = Cutoffs([cut(1, id_="below"), cut(40, id_="at"), cut(41, id_="above"), cut(2, id_="renewed")])
+        """Past the limit of the delta all is folded: nothing is lost, and whoever holds an older one sees no change."""
+        cutoffs = Cutoffs([cut(41, id_="first"), cut(42, id_="renewed")])
         held = []
         for number in range(100, 1700):
             held.append(cutoffs)
             cutoffs = cutoffs.with_added([cut(number, id_=f"u-{number}")], 40)
         cutoffs = cutoffs.with_added([cut(2000, id_="renewed")], 40)
         expected = {(Scope.USER, f"u-{number}"): number for number in range(100, 1700)}
-        expected |= {(Scope.USER, "above"): 41, (Scope.USER, "renewed"): 2000}
+        expected |= {(Scope.USER, "first"): 41, (Scope.USER, "renewed"): 2000}
         assert contents(cutoffs) == expected
         assert len(cutoffs) == len(expected)
-        assert contents(held[0]) == {
-            (Scope.USER, "below"): 1,
-            (Scope.USER, "at"): 40,
-            (Scope.USER, "above"): 41,
-            (Scope.USER, "renewed"): 2,
-        }
-        assert len(held[600]) >= 600
+        assert contents(held[0]) == {(Scope.USER, "first"): 41, (Scope.USER, "renewed"): 42}
+        assert len(held[600]) == 602
 
     def test_folding_in_one_page(self) -> None:
-        """A single large page is folded at once, its own repetitions included."""
-        page = [cut(number, id_=f"u-{number % 600}") for number in range(1, 1201)]
-        cutoffs = Cutoffs([cut(5000, id_="u-1")]).with_added(page, 610)
+        """A single large page is folded at once, its own repetitions included; what lies below the floor goes."""
+        page = [cut(number, id_=f"u-{number % 1600}") for number in range(1, 3201)]
+        cutoffs = Cutoffs([cut(5000, id_="u-1")]).with_added(page, 4500)
+        assert contents(cutoffs) == {(Scope.USER, "u-1"): 5000}
+        cutoffs = Cutoffs([cut(5000, id_="u-1")]).with_added(page, 1610)
+        assert len(cutoffs) == 1600
         assert contents(cutoffs)[Scope.USER, "u-1"] == 5000
-        assert contents(cutoffs)[Scope.USER, "u-11"] == 611
-        assert (Scope.USER, "u-10") not in contents(cutoffs)
-        assert len(cutoffs) == 591
+
+    def test_a_storm_that_goes_on(self) -> None:
+        """However long, no more is held than can be alive, a quarter and two deltas; and all that is alive."""
+        cutoffs, window, looked_through = Cutoffs(), 1000, 0
+        for number in range(1, 6000):
+            before, floor = cutoffs._base, max(0, number - window)
+            cutoffs = cutoffs.with_added([cut(number, id_=f"u-{number}")], floor)
+            assert len(cutoffs) <= 1.25 * window + 2 * 512
+            looked_through += len(cutoffs._base) < len(before)
+        assert {number for number in contents(cutoffs).values() if number > floor} == set(range(floor + 1, number + 1))
+        assert looked_through < 12
+
+    def test_after_a_storm(self) -> None:
+        """Where only the floor moves, old cutoffs go too, in few steps; and all of them once none can be alive."""
+        cutoffs = Cutoffs(cut(number, id_=f"u-{number}") for number in range(1, 10_001))
+        held, steps = cutoffs, 0
+        for floor in range(10_000):
+            then = held.with_added([], floor)
+            steps += then is not held
+            held = then
+            assert 10_000 - floor <= len(held) <= 1.25 * (10_000 - floor) + 512
+        assert steps < 20
+        empty = held.with_added([], 10_000)
+        assert (len(empty), list(empty), empty.latest) == (0, [], 10_000)
+        assert len(cutoffs) == 10_000

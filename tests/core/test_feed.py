@@ -237,13 +237,18 @@ class TestPages:
         assert {cutoff.number for cutoff in old.cutoffs} == {5}
 
     def test_the_floor_forgets(self) -> None:
-        """A page with so many cutoffs that they are folded leaves those up to its floor behind, and no others."""
-        entries = [PageEntry(number, "session", f"s{number}", "session_ended") for number in range(11, 711)]
-        known = fold(fold(None, snapshot()), news(number=710, head=710, floor=5, entries=entries))
-        assert {cutoff.number for cutoff in known.cutoffs} == set(range(11, 711))
-        assert verdict(known, 10, session="s700") is not None
-        kept = fold(fold(None, snapshot()), news(number=710, head=710, floor=4, entries=entries))
-        assert {cutoff.number for cutoff in kept.cutoffs} == {5, *range(11, 711)}
+        """Cutoffs up to the floor go once they are many, also by a page that moves only the floor; no others go."""
+        entries = [PageEntry(number, "session", f"s{number}", "session_ended") for number in range(11, 2011)]
+        known = fold(fold(None, snapshot()), news(number=2010, head=2010, floor=4, entries=entries))
+        assert {cutoff.number for cutoff in known.cutoffs} == {5, *range(11, 2011)}
+        assert verdict(known, 10, session="s2000") is not None
+        for floor, alive in ((1500, range(1501, 2011)), (2010, ())):
+            later = fold(known, empty(after=2010, number=2010, head=2010, floor=floor))
+            assert {cutoff.number for cutoff in later.cutoffs} == set(alive)
+            assert verdict(later, floor, session="s2000") is not None or not alive
+            assert verdict(later, floor - 1) is not None
+        many = fold(fold(None, snapshot()), news(number=2010, head=2010, floor=1600, entries=entries))
+        assert {cutoff.number for cutoff in many.cutoffs} == set(range(1601, 2011))
 
     def test_a_key_of_the_future_spoils_no_other(self) -> None:
         """An algorithm that this guard does not know, listed first, takes none of the others with it."""

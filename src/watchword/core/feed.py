@@ -163,7 +163,9 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
     _check_forward(known, page)
     if [entry.number for entry in page.entries] != list(range(known.number + 1, page.number + 1)):
         raise FeedError("the page has a gap")
-    cutoffs = known.cutoffs.with_added(_cutoffs(page), page.floor) if page.entries else known.cutoffs
+    cutoffs = known.cutoffs
+    if page.entries or page.floor > known.floor:
+        cutoffs = cutoffs.with_added(_cutoffs(page), page.floor)
     keys = known.keys if page.keys is None else _keys(page.keys)
     then = Knowledge(
         page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor, known.born

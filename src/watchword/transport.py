@@ -121,7 +121,7 @@ class Connection:
     """A connection to the authority that is opened at need and kept; one thread uses it, another may interrupt it."""
 
     def __init__(self, address: Address, *, max_bytes: int) -> None:
-        self._address = address
+        self.address = address
         self._max_bytes = max_bytes
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -144,7 +144,7 @@ class Connection:
         deadline = time.monotonic() + seconds
         try:
             connection = self._opened(deadline, connect_seconds)
-            connection.request(method, self._address.path + path, body=body, headers=dict(headers))
+            connection.request(method, self.address.path + path, body=body, headers=dict(headers))
             with connection.getresponse() as response:
                 reply = Reply(response.status, response.headers, self._body(response))
                 kept = not response.will_close
@@ -190,10 +190,10 @@ class Connection:
         return connection
 
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
-        host, port = self._address.host, self._address.port
+        host, port = self.address.host, self.address.port
         connection = http.client.HTTPConnection(host, port)
         opened = _dial(host, port, deadline)
-        if self._address.secure:
+        if self.address.secure:
             context = ssl.create_default_context()  # each time: what the machine trusts may change
             connection = http.client.HTTPSConnection(host, port, context=context)
             try:

@@ -215,6 +215,7 @@ class TestFollowing:
         monkeypatch.setenv("WATCHWORD_CLIENT_SECRET_FILE", str(file))
         until(lambda: guard.status().fresh)
         guard.stop()
+        assert guard.status().feed is None
         assert authority.credentials[0] == "Basic " + base64.b64encode(b"orders:hush").decode()
 
     def test_an_outage_is_one_line(self, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
@@ -424,6 +425,7 @@ class TestReplicas:
             replicas[1].cut_off("user", f"u{index}", "user_disabled")
             until(lambda: number(follower) == index + 1)  # noqa: B023
         assert first == [2]
+        assert follower.followed == replicas[0].url
         assert replicas[0].connections == 1
         assert replicas[1].connections == 0
 
@@ -441,6 +443,7 @@ class TestReplicas:
         until(lambda: len(replicas[1].asked) > 1)
         until(lambda: follower.last_error is None)
         assert replicas[0].connections == 1
+        assert follower.followed == replicas[1].url
 
     def test_one_that_is_behind(
         self, replicas: list[Authority], follow: Callable[..., Follower], first: list[int]
@@ -635,6 +638,7 @@ class TestLife:
             subject="ada", audience="orders", client="web", position=Position("e1", 0)
         )
         async with guard.lifespan():
+            assert guard.status().feed == authority.url
             assert guard.verify(token).subject == "ada"
             authority.cut_off("user", "ada", "credentials_changed")
             until(lambda: guard.status().position == 1)

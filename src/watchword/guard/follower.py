@@ -63,6 +63,12 @@ class Follower:
         """Why the latest attempt to learn failed; None if it did not."""
         return self._learner.last_error
 
+    @property
+    def followed(self) -> str | None:
+        """The URL that is followed, or tried at this moment; None before the start."""
+        run = self._run
+        return None if run is None else run.connection.address.url
+
     def start(self) -> None:
         """Begin to follow, unless it does already."""
         with self._lock:

@@ -39,7 +39,8 @@ class Status:
     """What a guard knows, for an operator.
 
     ``fresh`` is whether what is known is within the guard's own bound, ``max_staleness``. ``staleness`` is in seconds;
-    it, position and epoch are None before the first snapshot. ``keys`` are names.
+    it, position and epoch are None before the first snapshot. ``keys`` are names. ``feed`` is the URL that is followed,
+    None where none is.
     """
 
     fresh: bool
@@ -49,6 +50,7 @@ class Status:
     cutoffs: int
     keys: list[str]
     last_error: str | None
+    feed: str | None
 
 
 @final
@@ -336,8 +338,9 @@ class Guard:
     def status(self) -> Status:
         """What is known at this moment."""
         known, last_error = self._source.known, self._source.last_error
+        feed = self._source.followed if isinstance(self._source, Follower) else None
         if known is None:
-            return Status(False, None, None, None, 0, [], last_error)
+            return Status(False, None, None, None, 0, [], last_error, feed)
         knowledge, staleness = known.knowledge, max(0.0, self._source.clock() - known.as_of)
         return Status(
             fresh=staleness <= self._max_staleness,
@@ -347,6 +350,7 @@ class Guard:
             cutoffs=len(knowledge.cutoffs),
             keys=[key.kid for key in knowledge.keys],
             last_error=last_error,
+            feed=feed,
         )
 
     def __repr__(self) -> str:

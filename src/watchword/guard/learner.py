@@ -96,13 +96,14 @@ class Learner:
         self._open: Question | None = None  # the one whose answer is awaited
 
     def expect(self, bound: float) -> bool:
-        """Some decisions rest on knowledge of up to ``bound`` seconds; whether the open question is held too long then.
+        """Some decisions rest on knowledge of up to ``bound`` seconds; whether the open question is the wrong one then.
 
         The shortest bound says how often to ask. The longest one is what the authority is told: for so long a guard
         that is cut off may go on.
         """
         self._shortest, self._longest = min(self._shortest, bound), max(self._longest, min(bound, _MAX_DECLARED))
-        return self._open is not None and self._open.hold > self._shortest * _HOLD
+        asked = self._open
+        return asked is not None and (asked.hold > self._shortest * _HOLD or asked.stale < self._longest)
 
     def question(self, rounds: int = 0) -> Question:
         """What to ask now. Send it after this call: whatever it brings is dated by it.

@@ -87,13 +87,13 @@ def start(place: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 @pytest.fixture
 def serve(start: Callable[..., Any]) -> Callable[..., Server]:
-    """Start an authority on a free port, and wait until it is ready."""
+    """Start an authority on a free port, and wait until it is ready, or until ``probe`` is answered."""
 
-    def begin(*words: str, **environment: str) -> Server:
+    def begin(*words: str, probe: str = "/readyz", **environment: str) -> Server:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         process = start("serve", "--port", str(port), "--issuer", url, *words, **environment)
-        wait_until_ready(url, process)
+        wait_until_ready(url + probe, process)
         return Server(process, url)
 
     return begin
@@ -130,13 +130,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
-    """Until the authority says that it is ready; fail if it ends before, or takes too long."""
+def wait_until_ready(probe: str, process: "subprocess.Popen[str]") -> None:
+    """Until the authority answers there that it is ready; fail if it ends before, or takes too long."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()[1]
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=SECONDS):  # noqa: S310 - our own address
+            with urllib.request.urlopen(probe, timeout=SECONDS):  # noqa: S310 - our own address
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.02)

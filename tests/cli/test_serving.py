@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.world import SECONDS, Server, Terminal, Watchword
+from tests.cli.world import PASSWORD, SECONDS, Server, Terminal, Watchword
 
 Serve = Callable[..., Server]
 
@@ -197,13 +197,41 @@ def test_recovery_begins_a_new_history(database: Path, watchword: Watchword) -> 
     assert watchword("status", "--json").answer["instance"] != before["instance"]
 
 
-def test_a_lost_history_is_named_until_it_is_recovered(database: Path, watchword: Watchword) -> None:
-    """Commands say why they do nothing and what to run, not only that revocations cannot be checked."""
+def _sound_alarm(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE head SET alarm = 'a guard has seen 7, the log ends at 5'")
+
+
+def test_a_lost_history_is_named_until_it_is_recovered(
+    database: Path, watchword: Watchword, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands say why they do nothing and what to run, and never recover by themselves."""
+    monkeypatch.setenv("WATCHWORD_AUTO_RECOVER", "true")
+    _sound_alarm(database)
     problem = watchword("status", "--json").problem
     assert problem["code"] == "history_lost"
     assert "a guard has seen 7" in problem["reason"]
     assert "watchword recover" in problem["hint"]
     assert watchword("recover", "--yes").code == 0
     assert watchword("status").code == 0
+
+
+def test_a_lost_history_is_named_from_elsewhere_too(
+    administrator: str, database: Path, serve: Serve, watchword: Watchword
+) -> None:
+    """Not only that the authority cannot check the administrator's own token."""
+    _sound_alarm(database)
+    server = serve(probe="/livez")
+    there = ("--url", server.url, "--as", administrator, "--password-stdin")
+    assert watchword(*there, "status", "--json", given=PASSWORD + "\n").problem["code"] == "history_lost"
+    assert "watchword recover" in server.end(signal.SIGTERM).err
+
+
+def test_a_server_that_shall_recovers_by_itself(database: Path, serve: Serve, watchword: Watchword) -> None:
+    """It is ready without an operator, at another epoch than before."""
+    before = watchword("status", "--json").answer["position"]
+    _sound_alarm(database)
+    server = serve(WATCHWORD_AUTO_RECOVER="true")
+    after = watchword("status", "--json").answer["position"]
+    assert after.partition(".")[0] != before.partition(".")[0]
+    assert "began by itself" in server.end(signal.SIGTERM).err

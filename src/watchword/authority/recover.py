@@ -1,4 +1,4 @@
-"""Recovery after history was lost (a restored backup, a failover, a copied database): by the operator only."""
+"""Recovery after history was lost: a restored backup, a failover, a copied database."""
 
 from typing import Final
 
@@ -14,6 +14,8 @@ from watchword.core.cutoffs import Position
 from watchword.core.keys import Key
 
 ACTION: Final = "recover"
+BY_ITSELF: Final = "auto_recover"
+"""The actor in the audit log where no operator was asked."""
 
 
 async def recover(authority: Authority, *, clone: bool = False) -> Position:
@@ -26,24 +28,29 @@ async def recover(authority: Authority, *, clone: bool = False) -> Position:
     """
     current, following = await authority.keyring.generate(), await authority.keyring.generate()
     async with authority.administering() as connection:
-        return await _recover(authority, connection, current, following, clone=clone)
+        return await _recover(authority, connection, current, following, actor=OPERATOR, clone=clone)
 
 
-async def recover_by_itself(authority: Authority) -> bool:
-    """`recover` if an alarm stands, as the setting ``auto_recover`` wants it; whether one stood.
+async def recover_by_itself(authority: Authority) -> Position | None:
+    """`recover` if an alarm stands, as the setting ``auto_recover`` wants it; None if none stands.
 
     Of several replicas that find the same alarm one recovers: the others then find none.
     """
     current, following = await authority.keyring.generate(), await authority.keyring.generate()
     async with authority.administering() as connection:
         if (await read_head(connection)).alarm is None:
-            return False
-        await _recover(authority, connection, current, following, clone=False)
-        return True
+            return None
+        return await _recover(authority, connection, current, following, actor=BY_ITSELF)
 
 
 async def _recover(
-    authority: Authority, connection: AsyncConnection, current: Key, following: Key, *, clone: bool
+    authority: Authority,
+    connection: AsyncConnection,
+    current: Key,
+    following: Key,
+    *,
+    actor: str,
+    clone: bool = False,
 ) -> Position:
     before, epoch = await read_head(connection), new_id()
     if authority.settings.sessions_survive and not clone:
@@ -52,5 +59,5 @@ async def _recover(
     await withdraw_all(connection, authority.keyring, current, following)
     after = (await read_head(connection)).position
     detail = f"from {before.position} to {after}{', as a clone' if clone else ''}"
-    await record(connection, ACTION, actor=OPERATOR, target=after.epoch, detail=detail)
+    await record(connection, ACTION, actor=actor, target=after.epoch, detail=detail)
     return after

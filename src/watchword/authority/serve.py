@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 
+from watchword.authority.alarm import AlarmWatch
 from watchword.authority.app import build_app
 from watchword.authority.authority import Authority
 from watchword.authority.bootstrap import FirstAdministrator
@@ -25,17 +27,21 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._authority = authority
 
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """Answer all who wait, then end as uvicorn does."""
+    def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
+        """Answer all who wait, then end; at a second Ctrl-C without waiting for anybody.
+
+        uvicorn's own would raise the signal again at the end, and so cancel us while we close the database.
+        """
         asyncio.get_running_loop().call_soon_threadsafe(self._authority.reader.release)
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]
+        self.force_exit |= self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. The first start tells the first administrator's password, once."""
     authority = await Authority.open(settings, may_rename=True)
     settings = authority.settings
-    housekeeper = Housekeeper(authority)
+    housekeeper, alarm = Housekeeper(authority), AlarmWatch(authority)
     try:
         if authority.first_administrator is not None:
             tell_first_administrator(settings, authority.first_administrator)
@@ -54,6 +60,7 @@ async def serve(settings: Settings) -> None:
         _log.info("the authority %s listens on %s:%s", settings.issuer, settings.host, settings.port)
         await _Server(config, authority).serve()
     finally:
+        await alarm.stop()
         await housekeeper.stop()
         await authority.close()
 

@@ -12,7 +12,7 @@ import httpx2
 
 from watchword.authority.settings import Settings
 from watchword.cli.failures import Failed, failed
-from watchword.errors import HistoryLost
+from watchword.errors import HistoryLost, NotReady, Stale
 from watchword.transport import Address
 
 OWN_CLIENT: Final = "watchword"
@@ -20,6 +20,7 @@ METADATA: Final = "/.well-known/oauth-authorization-server"
 _LABEL: Final = "watchword command line"
 _PAGE: Final = 500
 _SECONDS: Final = 30.0
+_KNOWS_TOO_LITTLE: Final = (NotReady.code, Stale.code)
 
 Ask = Callable[[], str]
 
@@ -68,20 +69,30 @@ class Api:
     async def _call(
         self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object] | None
     ) -> Any:
+        try:
+            return _answer(await self._ask(method, path, body, query))
+        except Failed as why:
+            if why.problem["code"] not in _KNOWS_TOO_LITTLE:
+                raise
+            _answer(await self._ask("GET", "/readyz", None, None))  # refuses where the whole authority knows too little
+            raise
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object] | None
+    ) -> httpx2.Response:
         token = await self._token()
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            response = await self._client.request(
+            return await self._client.request(
                 method, path, content=content, headers=headers, params=given(**query or {})
             )
         except httpx2.HTTPError as why:
             raise failed(
                 "unreachable", f"The authority at {self._client.base_url} gives no answer: {_why(why)}."
             ) from None
-        return _answer(response)
 
 
 def path(*parts: str) -> str:

@@ -24,7 +24,7 @@ def serve(state: State, issuer: str | None, host: str | None, port: int | None) 
     state.local_settings()
     settings = state.settings(issuer=issuer, host=host, port=port)
     set_up_logging(settings.log_level, sys.stderr, as_json=state.as_json or not sys.stderr.isatty())
-    # As Ctrl-C: else the signal, once uvicorn has passed it on, would end us before the database is closed.
+    # As Ctrl-C, also while nothing is served yet: else the signal would end us before the database is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(serve_until_signal(settings))

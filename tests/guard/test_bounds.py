@@ -230,6 +230,9 @@ class TestPace:
             asked.append((bench.learner.question().hold, bench.learner.question().stale))
         assert asked == [(7.5, 60), (0.5, 60), (0.5, 60), (0.5, 86400)]
         assert Bench(max_staleness=timedelta(days=2)).learner.question().stale == 86400
+        bench = Bench(max_staleness=timedelta(milliseconds=1))
+        bench.learn(bench.learner.question())
+        assert (bench.learner.question().hold, bench.learner.question().pause) == (0.05, 0.05)
 
     def test_a_wall_tells(self, authority: Authority) -> None:
         """Bounds are known as soon as there is a wall, also to a guard that follows already."""

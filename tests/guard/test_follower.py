@@ -584,6 +584,20 @@ class TestLife:
         follower.start()
         until(lambda: number(follower) == 1)
 
+    def test_one_thread_at_a_time(self, authority: Authority, follow: Callable[..., Follower]) -> None:
+        """A new life begins once the one before is over, however long that hangs, and may itself be stopped before."""
+        follower = follow(start=False)
+        hanging = follower._last = module._Run([Connection(Address.parse(authority.url), max_bytes=1)])
+        follower.start()
+        run = follower._run
+        assert run is not None
+        assert not follower.wait(0.02)
+        assert authority.connections == 0
+        run.stop()
+        hanging.ended.set()
+        assert run.ended.wait(LONG)
+        assert authority.connections == 0
+
     def test_stop_during_a_pause(self, authority: Authority, follow: Callable[..., Follower]) -> None:
         """It ends at once between attempts, too."""
         IMPROPER["500"][0](authority)

@@ -149,7 +149,10 @@ def test_no_page(bench: Bench) -> None:
     with pytest.raises(TransportError, match="answered 503 history_lost"):
         bench.learner.learn(bench.learner.question(), 503, [], b'{"code":"history_lost"}')
     assert bench.learner.last_error == "the authority answered 503 history_lost"
-    assert bench.learner.question().cursor == "0"
+    again = bench.learner.question()
+    assert (again.cursor, again.hold) == ("0", 0)
+    bench.learn(again)
+    assert bench.learner.question().hold == 7.5
 
 
 @pytest.mark.parametrize("lie", [{"issuer": "https://b"}, {"after": 7}, {"number": 9}, {"epoch": "other"}])

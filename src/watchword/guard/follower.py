@@ -54,6 +54,7 @@ class Follower:
         self.clock = clock
         self.known: Known | None = None  # the learner's: each request reads it, and here it costs no call
         self._run: _Run | None = None
+        self._last: _Run | None = None  # the latest, whether it has ended or not
         self._lock = threading.Lock()
         self._ready = threading.Event()
         _followers.add(self)
@@ -73,11 +74,13 @@ class Follower:
         """Begin to follow, unless it does already."""
         with self._lock:
             if self._run is None:
-                self._begin(None)
+                self._begin()
 
-    def _begin(self, before: "_Run | None") -> None:
+    def _begin(self) -> None:
         """A new life of the thread. It waits for the end of the one before, as the learner is for one at a time."""
-        self._run = run = _Run([Connection(address, max_bytes=self._max_bytes) for address in self._addresses])
+        before = self._last
+        run = _Run([Connection(address, max_bytes=self._max_bytes) for address in self._addresses])
+        self._run = self._last = run
         threading.Thread(target=self._follow, args=(run, before), name="watchword-follower", daemon=True).start()
 
     def expect(self, bound: float) -> None:
@@ -86,7 +89,7 @@ class Follower:
             run = self._run
             if self._learner.expect(bound) and run is not None:
                 run.stop()
-                self._begin(run)
+                self._begin()
 
     def stop(self) -> None:
         """End, although a request may be held by the authority."""
@@ -165,7 +168,7 @@ class Follower:
 
     def _forked(self) -> None:
         """No thread of the parent runs here, and its locks may be held for ever; its connection is still its own."""
-        run, self._run = self._run, None
+        run, self._run, self._last = self._run, None, None
         self._learner.name = _name()  # the parent's receipts are its own
         self._lock = threading.Lock()
         ready, self._ready = self.known is not None, threading.Event()

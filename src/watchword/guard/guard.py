@@ -106,7 +106,7 @@ class Guard:
         self._clock = clock
         self._max_staleness = max_staleness.total_seconds()
         self._bound = math.inf if unsafely_accept_stale else self._max_staleness
-        self._bounds = {self._max_staleness}  # those that the source has been told of
+        self._shortest = self._longest = self._max_staleness  # of the bounds that the source knows of
         self._begun = False
         if source is not None:
             self._source: Source = source
@@ -210,10 +210,11 @@ class Guard:
 
         A policy's bounds are expected when the wall is built, others when they are first met.
         """
-        if bound not in self._bounds:
-            self._bounds.add(bound)
-            if isinstance(self._source, Paced):
-                self._source.expect(bound)
+        if self._shortest <= bound <= self._longest:
+            return
+        self._shortest, self._longest = min(self._shortest, bound), max(self._longest, bound)
+        if isinstance(self._source, Paced):
+            self._source.expect(bound)
 
     def _recall(self, sight: Sight | None, shown: str | bytes, decision: Decision, bound: float) -> Facts | None:
         """The facts of a token seen before, if it would certainly be found good again; all else goes the long way."""

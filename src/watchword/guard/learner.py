@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _PAUSE: Final = 0.1  # seconds between questions to an authority that has nothin
 _MAX_HOLD: Final = 10.0  # seconds; proxies cut what is silent for longer than some tens of seconds
 _MAX_ANSWER: Final = 10.0  # seconds
 _MAX_PATIENCE: Final = 30.0  # seconds
+_MIN_BOUND: Final = 0.2  # seconds: shorter ones are not asked for more often
 _MAX_DECLARED: Final = 86400.0  # seconds, as the authority takes no more
 _MIN_SNAPSHOT: Final = 2.0  # seconds for a snapshot at the first attempt, however short the bound: it may be long
 
@@ -85,8 +87,7 @@ class Learner:
     ) -> None:
         self._issuer = issuer
         self.name = name
-        self._shortest = max_staleness.total_seconds()  # of the bounds that decisions have
-        self._longest = min(self._shortest, _MAX_DECLARED)
+        self._shortest, self._longest = math.inf, 0.0  # of the bounds that decisions have
         self._clock = clock
         self._nonces = nonces
         self.known: Known | None = None
@@ -94,6 +95,7 @@ class Learner:
         self._draft: Knowledge | None = None  # what is folded so far; a long snapshot is not shown before it is whole
         self._cursor: str | None = None
         self._open: Question | None = None  # the one whose answer is awaited
+        self.expect(max_staleness.total_seconds())
 
     def expect(self, bound: float) -> bool:
         """Some decisions rest on knowledge of up to ``bound`` seconds; whether the open question is the wrong one then.
@@ -101,7 +103,8 @@ class Learner:
         The shortest bound says how often to ask. The longest one is what the authority is told: for so long a guard
         that is cut off may go on.
         """
-        self._shortest, self._longest = min(self._shortest, bound), max(self._longest, min(bound, _MAX_DECLARED))
+        self._shortest = min(self._shortest, max(bound, _MIN_BOUND))
+        self._longest = max(self._longest, min(bound, _MAX_DECLARED))
         asked = self._open
         return asked is not None and (asked.hold > self._shortest * _HOLD or asked.stale < self._longest)
 
@@ -117,9 +120,10 @@ class Learner:
         return self._open
 
     def _may_wait(self, now: float) -> bool:
-        """Whether all that was there has been seen, and not long ago, so that only what comes is of interest."""
-        whole = self._draft is not None and self._draft.complete and self._cursor is not None
-        return whole and self.known is not None and now - self.known.as_of <= self._shortest * _YOUNG
+        """Whether the latest question brought all there was, and not long ago: only what comes is of interest."""
+        if self.known is None or self._draft is None or self._cursor is None or self.last_error is not None:
+            return False
+        return self._draft.complete and now - self.known.as_of <= self._shortest * _YOUNG
 
     def _answer_time(self, rounds: int) -> float:
         first, longest = min(self._shortest * _ANSWER, _MAX_ANSWER), min(self._longest * _PATIENCE, _MAX_PATIENCE)

@@ -14,6 +14,8 @@ from watchword.authority.operator import operator_token
 from watchword.authority.settings import Settings, SettingsError
 from watchword.core.compact import read_unverified
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _served(settings: Settings, *, may_rename: bool = False, **change: Any) -> str:
     authority = await Authority.open(msgspec.structs.replace(settings, **change), may_rename=may_rename)

@@ -12,6 +12,8 @@ from watchword.authority.schema import audit, sessions, users
 from watchword.core.encoding import b64url_encode
 from watchword.errors import InvalidField
 
+pytestmark = pytest.mark.both_databases
+
 ORDERS: list[tuple[Column[object], ...]] = [(users.c.name,), (audit.c.id,), (sessions.c.created_at, sessions.c.id)]
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(), st.just([1])
@@ -47,6 +49,7 @@ def test_a_cursor_opens_to_what_the_columns_hold_or_not_at_all(
         b64url_encode(b"[9223372036854775808]"),
         b64url_encode(b"[-1]"),
         b64url_encode(b"[1e999]"),
+        b64url_encode(b'["\\u0000"]'),
         b64url_encode(b"[" + b"9" * 500 + b',"x"]'),
         b64url_encode(b'["x"'),
         b64url_encode(b"\xff"),

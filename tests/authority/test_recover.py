@@ -11,6 +11,8 @@ from watchword.authority.operator import operator_token
 from watchword.authority.recover import recover
 from watchword.authority.settings import Settings
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _head(authority: Authority) -> Head:
     async with authority.database.reading() as connection:

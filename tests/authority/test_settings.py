@@ -39,6 +39,7 @@ def _write(folder: Path, text: str) -> Path:
         ({"WATCHWORD_ISSUER": "https://auth.example/"}, "slash"),
         ({"WATCHWORD_ISSUER": "https://ada@auth.example"}, "issuer"),
         ({"WATCHWORD_ISSUER": "ftp://auth.example"}, "issuer"),
+        ({"WATCHWORD_ISSUER": "https://auth.example/" + "x" * 255}, "issuer"),
         ({"WATCHWORD_DATABASE": "mysql://x"}, "database"),
         ({"WATCHWORD_DATABASE_DIRECT": "sqlite:///x.db"}, "database_direct"),
         ({"WATCHWORD_SECRET": "short"}, "secret"),

@@ -32,6 +32,8 @@ PROBLEM: Final = "application/problem+json"
 FORM: Final = "application/x-www-form-urlencoded"
 BODY_SECONDS: Final = 10.0
 """How long a body may take to come, so that nobody holds connections for nothing."""
+MAX_ADDRESS: Final = 64
+"""The longest address that is kept: an IPv6 address with the name of an interface."""
 _MAX_PARAMETERS: Final = 32
 NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -66,8 +68,8 @@ class Call(Generic[Input]):
 
     @property
     def address(self) -> str:
-        """The address that the request came from."""
-        return self.request.client.host if self.request.client else ""
+        """The address that the request came from; a proxy that is believed may pass on a text of any length."""
+        return self.request.client.host[:MAX_ADDRESS] if self.request.client else ""
 
     def path(self, name: str) -> str:
         """A parameter of the path."""

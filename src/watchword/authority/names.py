@@ -10,8 +10,12 @@ _PLAIN: Final = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"
 
 UserName = Annotated[str, Meta(pattern=rf"^[a-z0-9._@+-]{{1,128}}{_END}")]
 """What one signs in with."""
+TypedName = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PLAIN)]
+"""What somebody types as a name at the sign-in: it need not be one."""
 DisplayName = Annotated[str, Meta(max_length=200, pattern=_PLAIN)]
 """Free text for people, without control characters; descriptions too."""
+Label = Annotated[str, Meta(max_length=100, pattern=_PLAIN)]
+"""What a user calls a device."""
 RoleName = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9:._-]{{0,63}}{_END}")]
 """A role; services map it to permissions."""
 ClientId = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9.-]{{0,63}}{_END}")]

@@ -16,8 +16,12 @@ from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode, jso
 from watchword.errors import InvalidField
 
 Item = TypeVar("Item")
-# What a cursor may hold: it comes from outside, and a number that no database holds would be an error there.
-_HELD: Final[dict[type, Any]] = {str: str, float: float, int: Annotated[int, Meta(ge=0, le=2**63 - 1)]}
+# What a cursor may hold: it comes from outside, and what no database holds would be an error there.
+_HELD: Final[dict[type, Any]] = {
+    str: Annotated[str, Meta(pattern=r"^[^\x00]*$")],
+    float: float,
+    int: Annotated[int, Meta(ge=0, le=2**63 - 1)],
+}
 
 
 class Paged(Body, frozen=True):

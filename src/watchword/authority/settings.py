@@ -120,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise SettingsError("issuer: an http(s) address without query, fragment and user is needed")
         if parts.scheme == "http" and not self.unsafely_allow_plain_http and not _is_loopback(parts.hostname):
             raise SettingsError("issuer: https is needed beyond loopback")
+        if len(self.issuer) > 255:
+            raise SettingsError("issuer: at most 255 characters are kept")
         if self.issuer.endswith("/"):
             raise SettingsError("issuer: write it without a slash at its end")
 

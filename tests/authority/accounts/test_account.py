@@ -6,6 +6,8 @@ import pytest
 from httpx2 import AsyncClient
 from tests.authority.helpers import Headers, account, bearer, code, good, make_user, refresh, sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 async def ada(http: AsyncClient, operator: Headers) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from watchword.authority.database import Database
 from watchword.authority.schema import audit, throttle
 from watchword.core.compact import read_unverified
 
+pytestmark = pytest.mark.both_databases
+
 NEW = "a new password, and a long one"
 LOGIN = {"username": "ada", "password": PASSWORD, "client_id": "watchword"}
 
@@ -77,7 +79,7 @@ async def test_declared_claims_of_a_user_travel_and_others_do_not(http: AsyncCli
         {"username": "nobody"},
         {"password": "wrong"},
         {"username": "ADA"},
-        {"username": "ada\x00"},
+        {"username": "ada\u200b"},
         {"password": PASSWORD + " "},
         {"password": "\U0001f600" * 100},
     ],

@@ -17,6 +17,8 @@ from tests.authority.helpers import (
 
 from watchword.authority.authority import Authority
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _names(http: AsyncClient, operator: Headers) -> list[str]:
     return [role["name"] for role in good(await http.get("/admin/roles", headers=operator))["items"]]

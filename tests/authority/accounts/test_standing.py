@@ -21,6 +21,8 @@ from tests.authority.helpers import (
 from watchword.authority.accounts.throttle import ACCOUNT
 from watchword.authority.authority import Authority
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _post(http: AsyncClient, operator: Headers, user: Json, verb: str, body: Json | None = None) -> Json:
     answer: Json = good(await http.post(f"/admin/users/{user['id']}/{verb}", json=body, headers=operator))

@@ -21,6 +21,8 @@ from watchword.authority.database import Database, clock
 from watchword.authority.schema import throttle
 from watchword.errors import Throttled
 
+pytestmark = pytest.mark.both_databases
+
 ADA = {"account": "ada", "address": "192.0.2.1"}
 
 

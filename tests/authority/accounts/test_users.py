@@ -10,6 +10,8 @@ from tests.authority.helpers import PASSWORD, Headers, account, code, good, make
 from watchword.authority.authority import Authority
 from watchword.authority.settings import Settings
 
+pytestmark = pytest.mark.both_databases
+
 DEEP: Any = {"department": [[[[1]]]]}
 
 

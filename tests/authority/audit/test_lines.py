@@ -25,6 +25,8 @@ from watchword.authority.authority import Authority
 from watchword.authority.operator import operator_token
 from watchword.authority.schema import audit, clients, keys, refresh_tokens, users
 
+pytestmark = pytest.mark.both_databases
+
 Prepare = Callable[[AsyncClient, Headers], Awaitable[str]]
 
 

@@ -24,6 +24,8 @@ from tests.authority.helpers import (
 from watchword.authority.authority import Authority
 from watchword.core.verifier import Verifier
 
+pytestmark = pytest.mark.both_databases
+
 SERVICE: Json = {"id": "svc", "grants": ["client_credentials"], "audiences": ["orders"]}
 
 

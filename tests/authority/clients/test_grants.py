@@ -11,6 +11,8 @@ from watchword.authority.authority import Authority
 from watchword.core.keyset import KeySet
 from watchword.core.verifier import Verifier
 
+pytestmark = pytest.mark.both_databases
+
 Client = tuple[str, str | None]
 
 

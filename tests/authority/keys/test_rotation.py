@@ -38,6 +38,8 @@ from watchword.core.compact import read_unverified
 from watchword.core.feed import KEYS
 from watchword.errors import Unavailable
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _states(authority: Authority) -> dict[str, str]:
     async with authority.database.reading() as connection:

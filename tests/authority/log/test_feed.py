@@ -14,6 +14,8 @@ from watchword.authority.log.cut import cut_token
 from watchword.authority.schema import head
 from watchword.core.feed import Page
 
+pytestmark = pytest.mark.both_databases
+
 
 def _basic(client: tuple[str, str | None]) -> Headers:
     pair = f"{client[0]}:{client[1] or ''}".encode()

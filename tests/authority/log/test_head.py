@@ -10,6 +10,8 @@ from watchword.authority.log.cut import cut_user
 from watchword.authority.log.head import append, forget_below_floor, new_epoch, raise_floor, read_head
 from watchword.authority.schema import entries
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _cut(authority: Authority, *users: str) -> None:
     for user in users:

@@ -11,6 +11,8 @@ from watchword.authority.schema import entries, head
 from watchword.core.feed import Knowledge, Page, fold
 from watchword.errors import HistoryLost
 
+pytestmark = pytest.mark.both_databases
+
 KEY = b"k" * 32
 
 

@@ -12,6 +12,8 @@ from watchword.authority.database import Database
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.reader import LogReader
 
+pytestmark = pytest.mark.both_databases
+
 
 class Gated(Database):
     """Each read of this database waits for its gate, in the order of their beginning."""

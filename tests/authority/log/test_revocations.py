@@ -22,6 +22,8 @@ from watchword.authority.log.head import raise_floor
 from watchword.authority.operator import operator_token
 from watchword.core.compact import read_unverified
 
+pytestmark = pytest.mark.both_databases
+
 
 def _claims(tokens: Json) -> Json:
     return read_unverified(tokens["access_token"])[1]

@@ -11,6 +11,8 @@ from tests.authority.helpers import Headers, account, code, good, make_client, m
 from watchword.authority.authority import Authority
 from watchword.authority.schema import entries
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 async def tokens(http: AsyncClient, operator: Headers) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """How the authority's own guard knows what was revoked."""
 
+import pytest
 from sqlalchemy import update
 
 from watchword.authority.authority import Authority
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.head import new_epoch
 from watchword.authority.schema import head
+
+pytestmark = pytest.mark.both_databases
 
 
 async def test_what_this_process_changed_is_known_before_the_change_is_answered(authority: Authority) -> None:

@@ -13,6 +13,8 @@ from watchword.authority.schema import refresh_tokens, sessions
 from watchword.authority.sessions.refresh import OUTCOMES, Outcome, RefreshToken, State, successor
 from watchword.core.compact import read_unverified
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 async def tokens(http: AsyncClient, operator: Headers) -> dict[str, Any]:

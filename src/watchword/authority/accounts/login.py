@@ -23,18 +23,18 @@ from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_user
 from watchword.authority.log.head import Head, read_head
 from watchword.authority.mint import Tokens, mint_for_user
+from watchword.authority.names import Label, TypedName
 from watchword.authority.schema import users
 from watchword.authority.sessions.sessions import begin_session, read_session, ruling
 from watchword.errors import Busy, InvalidField, NotFound, PasswordChangeRequired, SignInFailed
 
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
-Label = Annotated[str, Meta(max_length=100)]
 
 
 class SignIn(Body, frozen=True):
     """Name and password, for one of a client's audiences; ``new_password`` where it must be changed."""
 
-    username: Annotated[str, Meta(min_length=1, max_length=128)]
+    username: TypedName
     password: Password
     client_id: str
     client_secret: str | None = None

@@ -20,7 +20,7 @@ class SqliteEngine:
     """One file behind a pool of connections. ``now`` is its clock, in seconds since 1970."""
 
     poll_seconds = 0.05  # a command line on the same file moves the log too, and has no way to tell
-    failures: tuple[type[Exception], ...] = ()
+    failures: tuple[type[Exception], ...] = (UnicodeEncodeError, OverflowError)
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path = path
@@ -64,9 +64,9 @@ class SqliteEngine:
     async def listen(self, heard: Callable[[], None]) -> None:
         """Nobody tells: the poll finds it."""
 
-    def cannot_hold(self, error: Exception) -> bool:  # noqa: ARG002
-        """SQLite holds any text and any number that gets so far."""
-        return False
+    def cannot_hold(self, error: Exception) -> bool:
+        """Half a character, or a number of more than 64 bits."""
+        return isinstance(error, self.failures)
 
     async def dispose(self) -> None:
         """Close all connections."""

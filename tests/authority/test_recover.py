@@ -2,14 +2,18 @@
 
 import pytest
 from httpx2 import AsyncClient
+from sqlalchemy import delete, update
 from tests.authority.helpers import Headers, account, bearer, code, good, make_user, refresh, sign_in
 
 from watchword.authority.authority import Authority
+from watchword.authority.log.cut import cut_token
 from watchword.authority.log.head import Head, read_head
 from watchword.authority.log.pages import sound_alarm
 from watchword.authority.operator import operator_token
-from watchword.authority.recover import recover
+from watchword.authority.recover import keep_history, recover
+from watchword.authority.schema import entries, head
 from watchword.authority.settings import Settings
+from watchword.errors import HistoryLost
 
 pytestmark = pytest.mark.both_databases
 
@@ -59,6 +63,55 @@ async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> Non
     line = good(await http.get("/admin/audit?action=recover", headers=fresh))["items"][0]
     assert (line["actor"], line["target"]) == ("operator", position.epoch)
     assert epoch in line["detail"]
+
+
+async def _move(authority: Authority) -> str:
+    """Let the log have been written on another server; where that is found, the alarm. Gives the epoch."""
+    async with authority.database.writing() as connection:
+        await connection.execute(update(head).values(identity="another/00000001"))
+    with pytest.raises(HistoryLost, match="the database was on another/00000001"):
+        await authority.reader.read(None)
+    return (await _head(authority)).epoch
+
+
+async def test_a_move_without_a_loss_takes_nothing_from_anybody(
+    http: AsyncClient, operator: Headers, authority: Authority
+) -> None:
+    """The same epoch, keys and tokens as before, with the new server's identity; the audit log names both servers."""
+    await make_user(http, operator)
+    tokens, epoch = await sign_in(http), await _move(authority)
+    assert code(await http.get("/readyz")) == "history_lost"
+    assert (await keep_history(authority)).epoch == epoch
+    assert code(await http.get("/readyz")) == "ok"
+    assert (await authority.reader.read(None)).page.epoch == epoch
+    assert await account(http, tokens) == "ok"
+    assert await account(http, good(await refresh(http, tokens["refresh_token"]))) == "ok"
+    line = good(await http.get("/admin/audit?action=recover", headers=operator))["items"][0]
+    assert (line["actor"], "another/00000001" in line["detail"]) == ("operator", True)
+
+
+async def test_a_loss_that_was_proven_is_no_move(http: AsyncClient, authority: Authority) -> None:
+    """Refused, and the feed stays closed: whatever the operator says, a guard has seen more."""
+    async with authority.changing() as connection:
+        await sound_alarm(connection, (await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
+    with pytest.raises(HistoryLost, match="a guard has seen 9"):
+        await keep_history(authority)
+    assert code(await http.get("/readyz")) == "history_lost"
+
+
+async def test_a_move_that_lost_something_after_all_is_found(http: AsyncClient, authority: Authority) -> None:
+    """The next guard that has seen more closes the feed again."""
+    async with authority.changing() as connection:
+        await cut_token(connection, "t")
+    seen = (await authority.reader.read(None)).page.cursor
+    async with authority.database.writing() as connection:
+        await connection.execute(update(head).values(position=0, mark="before"))
+        await connection.execute(delete(entries))
+    await _move(authority)
+    await keep_history(authority)
+    with pytest.raises(HistoryLost, match="a guard has seen 1"):
+        await authority.reader.read(authority.reader.cursor(seen))
+    assert code(await http.get("/readyz")) == "history_lost"
 
 
 async def test_an_alarm_that_comes_late_rings_for_nothing(http: AsyncClient, authority: Authority) -> None:

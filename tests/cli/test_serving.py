@@ -216,6 +216,20 @@ def test_a_lost_history_is_named_until_it_is_recovered(
     assert watchword("status").code == 0
 
 
+def test_a_move_without_a_loss_keeps_the_history(database: Path, watchword: Watchword) -> None:
+    """The same position as before, with nobody asked to sign in; never as a clone, and not where a loss is proven."""
+    before = watchword("status", "--json").answer
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE head SET identity = 'another'")
+    assert "was on another" in watchword("status", "--json").problem["reason"]
+    assert watchword("recover", "--lossless", "--clone", "--yes").code == 2
+    assert watchword("recover", "--lossless").code == 2
+    assert watchword("recover", "--lossless", "--yes", "--json").answer == {"position": before["position"]}
+    assert watchword("status", "--json").answer == before
+    _sound_alarm(database)
+    assert "a guard has seen 7" in watchword("recover", "--lossless", "--yes", "--json").problem["reason"]
+
+
 def test_a_lost_history_is_named_from_elsewhere_too(
     administrator: str, database: Path, serve: Serve, watchword: Watchword
 ) -> None:

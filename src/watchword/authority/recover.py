@@ -2,16 +2,20 @@
 
 from typing import Final
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
 from watchword.authority.log.head import new_epoch, new_id, read_head
+from watchword.authority.log.pages import Moved
 from watchword.authority.operator import OPERATOR
+from watchword.authority.schema import head
 from watchword.authority.sessions.sessions import carry_over
 from watchword.core.cutoffs import Position
 from watchword.core.keys import Key
+from watchword.errors import HistoryLost
 
 ACTION: Final = "recover"
 BY_ITSELF: Final = "auto_recover"
@@ -41,6 +45,22 @@ async def recover_by_itself(authority: Authority) -> Position | None:
         if (await read_head(connection)).alarm is None:
             return None
         return await _recover(authority, connection, current, following, actor=BY_ITSELF)
+
+
+async def keep_history(authority: Authority) -> Position:
+    """Go on with the same epoch on the database server that answers now: nothing was lost, as the operator knows.
+
+    It takes back an alarm that was sounded for the other server's sake alone; `HistoryLost` for one that a guard has
+    proven. If guards have seen more than this server holds, the next one that asks sounds the alarm.
+    """
+    async with authority.administering() as connection:
+        at = await read_head(connection)
+        if at.alarm not in (None, Moved(at).detail):
+            raise HistoryLost(at.alarm or "")
+        await connection.execute(update(head).values(identity=at.witness, alarm=None))
+        detail = f"the same history, from {at.identity} to {at.witness}"
+        await record(connection, ACTION, actor=OPERATOR, target=at.epoch, detail=detail)
+        return at.position
 
 
 async def _recover(

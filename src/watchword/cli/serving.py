@@ -55,18 +55,32 @@ def start_new(state: State) -> None:
 
 @click.command("recover", cls=Command)
 @click.option("--clone", is_flag=True, help="This database is a copy: guards must never take it for the original.")
+@click.option(
+    "--lossless", is_flag=True, help="It moved to another server and nothing was lost: nobody signs in again."
+)
 @yes_option
 @pass_state
-def recover(state: State, clone: bool, yes: bool) -> None:
+def recover(state: State, clone: bool, lossless: bool, yes: bool) -> None:
     """Go on after history was lost, as by a restored backup. Everyone signs in again; every key is withdrawn."""
+    from watchword.authority.recover import keep_history
     from watchword.authority.recover import recover as begin_anew
     from watchword.cli.local import opened
 
+    if clone and lossless:
+        raise click.UsageError("--clone and --lossless exclude one another.")
     settings = state.local_settings()
-    confirm("Begin a new history? Every token and session of the old one is void.", yes=yes)
+    if lossless:
+        confirm(
+            "Is nothing lost that the server before has acknowledged? Else revoked tokens may stand again.", yes=yes
+        )
+    else:
+        confirm("Begin a new history? Every token and session of the old one is void.", yes=yes)
     with asyncio.Runner() as runner, opened(runner, settings) as authority:
-        position = str(runner.run(begin_anew(authority, clone=clone)))
-    state.show.done({"position": position}, f"a new history began, at {position}")
+        position = str(runner.run(keep_history(authority) if lossless else begin_anew(authority, clone=clone)))
+    state.show.done(
+        {"position": position},
+        f"the history goes on, at {position}" if lossless else f"a new history began, at {position}",
+    )
 
 
 @click.command("status", cls=Command)

@@ -10,13 +10,21 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, Float, RowMapping, Table, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    RowMapping,
+    Table,
+    select,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from watchword.authority.engines.engine import Engine
+from watchword.authority.engines.prepared import Prepared, Row
 from watchword.authority.engines.sqlite import CLOCK, SqliteEngine
 from watchword.errors import InvalidRequest, Refused, Unavailable
 
@@ -45,6 +53,13 @@ class Database:
         """A transaction that sees one snapshot, taken at its first statement, and changes nothing."""
         async with self._told(self._engine.reading()) as connection:
             yield connection
+
+    async def fetch(self, query: Prepared, **values: object) -> list[Row]:
+        """The rows of one query: a snapshot by itself, without the price of a transaction."""
+        try:
+            return await self._engine.fetch(query, values)
+        except self._failures as why:
+            raise self._refusal(why) from why
 
     @asynccontextmanager
     async def writing(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:

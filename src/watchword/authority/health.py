@@ -4,7 +4,7 @@ from typing import Any
 
 from watchword.authority.authority import Authority
 from watchword.authority.http import Call
-from watchword.authority.log.head import read_head
+from watchword.authority.log.head import look_at_head
 from watchword.errors import HistoryLost
 
 
@@ -15,8 +15,7 @@ async def live(authority: Authority, call: Call[None]) -> dict[str, str]:  # noq
 
 async def ready(authority: Authority, call: Call[None]) -> dict[str, Any]:  # noqa: ARG001
     """The database answers and the feed is open; 503 otherwise."""
-    async with authority.database.reading() as connection:
-        at = await read_head(connection)
+    at = await look_at_head(authority.database)
     if at.alarm is not None:
         raise HistoryLost(at.alarm)
     return {"status": "ready", "position": str(at.position)}

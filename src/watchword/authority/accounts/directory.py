@@ -5,9 +5,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
 from watchword.authority.log.head import standing
 from watchword.authority.schema import user_roles, users
 from watchword.core.cutoffs import Cutoff, Scope
@@ -44,12 +45,12 @@ class User:
 
 async def find_user(connection: AsyncConnection, name: str) -> User | None:
     """The user who signs in with that name, in the connection's snapshot."""
-    return await _read(connection, users.c.name == name)
+    return await _read(connection, _BY_NAME, name)
 
 
 async def read_user(connection: AsyncConnection, identifier: str) -> User | None:
     """The user of that id, in the connection's snapshot."""
-    return await _read(connection, users.c.id == identifier)
+    return await _read(connection, _BY_ID, identifier)
 
 
 async def known_user(connection: AsyncConnection, identifier: str) -> User:
@@ -78,21 +79,37 @@ def new_user_id() -> str:
     return "u_" + secrets.token_hex(10)
 
 
-async def _read(connection: AsyncConnection, which: ColumnElement[bool]) -> User | None:
-    row = (await connection.execute(select(users).where(which))).mappings().one_or_none()
-    if row is None:
+def user_of(row: Row) -> User | None:
+    """The user from a row with its columns; None if there is none in it."""
+    if row["user_id"] is None:
         return None
-    held = select(user_roles.c.role).where(user_roles.c.user == row["id"])
     return User(
-        row["id"],
-        row["name"],
-        row["display_name"],
-        row["password_hash"],
-        bool(row["must_change"]),
-        bool(row["disabled"]),
-        json.loads(row["claims"]),
-        row["cutoff"],
-        row["cutoff_reason"],
-        row["created_at"],
-        frozenset((await connection.execute(held)).scalars()),
+        row["user_id"],
+        row["user_name"],
+        row["user_display_name"],
+        row["user_password_hash"],
+        bool(row["user_must_change"]),
+        bool(row["user_disabled"]),
+        json.loads(row["user_claims"]),
+        row["user_cutoff"],
+        row["user_cutoff_reason"],
+        row["user_created_at"],
+        frozenset((row["user_roles"] or "").split()),
     )
+
+
+_held: Final = (
+    select(func.aggregate_strings(user_roles.c.role, " "))
+    .where(user_roles.c.user == users.c.id)
+    .correlate(users)
+    .scalar_subquery()
+)
+USER: Final = (*labelled("user", users), _held.label("user_roles"))
+"""The columns that `user_of` makes a `User` of."""
+_BY_NAME: Final = Prepared(select(*USER).where(users.c.name == slot("wanted")))
+_BY_ID: Final = Prepared(select(*USER).where(users.c.id == slot("wanted")))
+
+
+async def _read(connection: AsyncConnection, query: Prepared, wanted: str) -> User | None:
+    row = await query.row(connection, wanted=wanted)
+    return user_of(row) if row else None

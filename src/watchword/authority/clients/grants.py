@@ -4,21 +4,31 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import update
+from sqlalchemy import Float, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.accounts.directory import read_user
+from watchword.authority.accounts.directory import USER, user_of
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
-from watchword.authority.clients.registry import Client, Grant, prove_client
-from watchword.authority.database import is_shared
+from watchword.authority.clients.registry import CLIENT, Grant, client_of, hash_secret, proven
+from watchword.authority.engines.prepared import Prepared, slot
 from watchword.authority.http import Call, Form
+from watchword.authority.keys.keyring import SIGNING, SIGNS
 from watchword.authority.log.cut import cut_session
-from watchword.authority.log.head import Head, read_head
+from watchword.authority.log.head import HEAD, head_of
 from watchword.authority.mint import Tokens, mint_for_client, mint_for_user
-from watchword.authority.schema import sessions
-from watchword.authority.sessions.refresh import Outcome, RefreshToken, read_refresh_token, rotate, successor
-from watchword.authority.sessions.sessions import Session, read_session, ruling
+from watchword.authority.schema import clients, head, keys, refresh_tokens, sessions, users
+from watchword.authority.sessions.refresh import (
+    PRESENTED,
+    REFRESH,
+    Outcome,
+    RefreshToken,
+    lock_family,
+    refresh_token_of,
+    rotate,
+    successor,
+)
+from watchword.authority.sessions.sessions import SESSION, Session, ruling, session_of
 from watchword.errors import InvalidGrant, InvalidRequest, RefreshReused, UnsupportedGrantType
 
 _DAY: Final = 86400.0
@@ -46,13 +56,29 @@ async def token(authority: Authority, call: Call[TokenRequest]) -> Tokens:
     return await grant(authority, call)
 
 
+_base: Final = head.outerjoin(clients, clients.c.id == slot("client")).outerjoin(keys, SIGNS)
+_OWN: Final = Prepared(select(*HEAD, *CLIENT, *SIGNING).select_from(_base))
+"""All that a client's own token speaks of, in one snapshot."""
+_USERS: Final = Prepared(
+    select(*HEAD, *CLIENT, *SIGNING, *REFRESH, *SESSION, *USER).select_from(
+        _base.outerjoin(PRESENTED, refresh_tokens.c.hash == slot("presented"))
+        .outerjoin(sessions, sessions.c.id == refresh_tokens.c.session)
+        .outerjoin(users, users.c.id == sessions.c.user)
+    )
+)
+"""All that a refreshed token speaks of, in one snapshot."""
+_USE: Final = Prepared(
+    update(sessions).where(sessions.c.id == slot("family")).values(used_at=slot("now", Float()), address=slot("caller"))
+)
+
+
 async def _client_credentials(authority: Authority, call: Call[TokenRequest]) -> Tokens:
-    async with authority.database.reading() as connection:
-        at = await read_head(connection)
-        client = await prove_client(connection, call.client_credentials())
-        key = await authority.keyring.current(connection)
+    identifier, secret = call.client_credentials()
+    (row,) = await authority.database.fetch(_OWN, client=identifier)
+    at, client = head_of(row), proven(client_of(row), secret)
     client.check_grant(Grant.CLIENT_CREDENTIALS)
     audience, scopes = client.audience(call.input.audience), client.scope(call.input.scope)
+    key = authority.keyring.key_of(row)
     return mint_for_client(authority.settings, key, at, client=client, audience=audience, scopes=scopes)
 
 
@@ -60,12 +86,15 @@ async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
     presented = call.input.refresh_token
     if presented is None:
         raise InvalidRequest("refresh_token is missing", field="refresh_token")
+    identifier, secret = call.client_credentials()
     async with authority.database.writing() as connection:
-        at = await read_head(connection)
-        client = await prove_client(connection, call.client_credentials())
+        await lock_family(connection, presented)
+        row = await _USERS.row(connection, client=identifier, presented=hash_secret(presented))
+        at, client = head_of(row), proven(client_of(row), secret)
         client.check_grant(Grant.LOGIN)
-        refresh, session = await _presented(connection, presented, client)
-        user = await read_user(connection, session.user)
+        refresh, session, user = refresh_token_of(row), session_of(row), user_of(row)
+        if refresh is None or session is None or session.client != client.id:
+            raise InvalidGrant("unknown, or another client's")
         if user is None or _over(authority, refresh, session, at.now):
             raise InvalidGrant("expired")
         why = ruling(session.position, at, user, client, session)
@@ -79,10 +108,10 @@ async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
             # What the request gets wrong must cost nothing, so it is looked at before the token is spent.
             audience = client.audience(call.input.audience, session.audience)
             scopes = client.scope(call.input.scope, session.scopes)
-            key = await authority.keyring.current(connection)
+            key = authority.keyring.key_of(row)
             if outcome is Outcome.ROTATE:
                 await rotate(connection, refresh, following, at.now)
-            await _used(connection, session, at, call.address)
+            await _USE.run(connection, family=session.id, now=at.now, caller=call.address)
     if outcome is Outcome.REUSE:
         await authority.noticed()
         raise RefreshReused(f"session {session.id}")
@@ -105,25 +134,9 @@ _GRANTS: Final[Mapping[str, Callable[[Authority, Call[TokenRequest]], Awaitable[
 GRANT_TYPES: Final = tuple(_GRANTS)
 
 
-async def _presented(connection: AsyncConnection, presented: str, client: Client) -> tuple[RefreshToken, Session]:
-    """The token and its session, as they are once nobody else can use either; `InvalidGrant` for none."""
-    found = await read_refresh_token(connection, presented)
-    session = await read_session(connection, found.session, lock=True) if found else None
-    # Whoever held the session until now may have used the token: what counts is what it is under the lock.
-    refresh = await read_refresh_token(connection, presented) if is_shared(connection) else found
-    if refresh is None or session is None or session.client != client.id:
-        raise InvalidGrant("unknown, or another client's")
-    return refresh, session
-
-
 def _over(authority: Authority, refresh: RefreshToken, session: Session, now: float) -> bool:
     idle, whole = authority.settings.refresh_days * _DAY, authority.settings.session_days * _DAY
     return now >= refresh.created_at + idle or now >= session.created_at + whole
-
-
-async def _used(connection: AsyncConnection, session: Session, at: Head, address: str) -> None:
-    row = update(sessions).where(sessions.c.id == session.id)
-    await connection.execute(row.values(used_at=at.now, address=address))
 
 
 async def _reused(connection: AsyncConnection, session: Session, address: str) -> None:

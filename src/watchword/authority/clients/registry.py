@@ -5,10 +5,12 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Column, Label, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
 from watchword.authority.log.head import standing
 from watchword.authority.schema import client_audiences, client_roles, clients
 from watchword.core.cutoffs import Cutoff, Scope
@@ -80,25 +82,48 @@ class Client:
         return wanted
 
 
+def _listed(value: Column[str], owner: Column[str]) -> Label[Any]:
+    """What belongs to a client in another table, as one text with spaces: no name of ours holds one."""
+    return (
+        select(func.aggregate_strings(value, " "))
+        .where(owner == clients.c.id)
+        .correlate(clients)
+        .scalar_subquery()
+        .label(f"client_{value.name}s")
+    )
+
+
+CLIENT: Final = (
+    *labelled("client", clients),
+    _listed(client_audiences.c.audience, client_audiences.c.client),
+    _listed(client_roles.c.role, client_roles.c.client),
+)
+"""The columns that `client_of` makes a `Client` of."""
+_READ: Final = Prepared(select(*CLIENT).where(clients.c.id == slot("client")))
+
+
 async def read_client(connection: AsyncConnection, identifier: str) -> Client | None:
     """The client of that id, in the connection's snapshot."""
-    row = (await connection.execute(select(clients).where(clients.c.id == identifier))).mappings().one_or_none()
-    if row is None:
+    row = await _READ.row(connection, client=identifier)
+    return client_of(row) if row else None
+
+
+def client_of(row: Row) -> Client | None:
+    """The client from a row with its columns; None if there is none in it."""
+    if row["client_id"] is None:
         return None
-    named = select(client_audiences.c.audience).where(client_audiences.c.client == identifier)
-    held = select(client_roles.c.role).where(client_roles.c.client == identifier)
     return Client(
-        row["id"],
-        row["name"],
-        row["secret_hash"],
-        frozenset(row["grants"].split()),
-        frozenset(row["scope"].split()),
-        row["lifetime"],
-        bool(row["disabled"]),
-        row["cutoff"],
-        frozenset((await connection.execute(named)).scalars()),
-        frozenset((await connection.execute(held)).scalars()),
-        row["created_at"],
+        row["client_id"],
+        row["client_name"],
+        row["client_secret_hash"],
+        frozenset(row["client_grants"].split()),
+        frozenset(row["client_scope"].split()),
+        row["client_lifetime"],
+        bool(row["client_disabled"]),
+        row["client_cutoff"],
+        frozenset((row["client_audiences"] or "").split()),
+        frozenset((row["client_roles"] or "").split()),
+        row["client_created_at"],
     )
 
 
@@ -116,7 +141,11 @@ async def prove_client(connection: AsyncConnection, credentials: tuple[str, str 
     A public client (one without a secret) only names itself, and must not send a secret.
     """
     identifier, secret = credentials
-    client = await read_client(connection, identifier)
+    return proven(await read_client(connection, identifier), secret)
+
+
+def proven(client: Client | None, secret: str | None) -> Client:
+    """The client, if the secret is its own; `InvalidClient` otherwise, in the same time for one that is not there."""
     proof = hash_secret(secret) if secret is not None else ""
     expected = client.secret_hash or "" if client else hash_secret("")
     if not hmac.compare_digest(proof, expected) or client is None or client.disabled:

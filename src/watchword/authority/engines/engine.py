@@ -1,10 +1,12 @@
 """What the authority needs of a database, whichever it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.engines.prepared import Prepared, Row
 
 Connected = AbstractAsyncContextManager[AsyncConnection]
 
@@ -19,6 +21,9 @@ class Engine(Protocol):
 
     def reading(self) -> Connected:
         """A transaction that sees one snapshot and changes nothing."""
+
+    async def fetch(self, query: Prepared, values: Mapping[str, object]) -> list[Row]:
+        """The rows of one query, from one snapshot."""
 
     def writing(self, *, alone: bool) -> Connected:
         """A transaction that may write; ``alone``: beside no other such one. Durable once it is left."""

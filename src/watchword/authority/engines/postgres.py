@@ -7,13 +7,15 @@ changes nothing.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
 
 from sqlalchemy import NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from watchword.authority.engines.prepared import Prepared, Row
 
 try:
     import asyncpg
@@ -38,6 +40,13 @@ _MIGRATE: Final = (
     "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 60000;"
     f" SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock({_ALONE});"
 )
+_GONE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+"""The server has gone, or has ended this connection."""
 _LISTEN_PAUSE: Final = 1.0  # seconds until listening is tried again
 _LISTEN_CHECK: Final = 5.0  # seconds between two looks at whether anybody is still there
 
@@ -51,6 +60,7 @@ class PostgresEngine:
 
     def __init__(self, url: str, direct: str) -> None:
         self._direct = direct or url
+        self._pooled = bool(direct)
         # Behind a pooler the next transaction is on another server's connection, where nothing is prepared.
         unnamed = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""} if direct else {}
         self._engine = _engine(url, unnamed, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=_COMMAND_SECONDS)
@@ -58,6 +68,16 @@ class PostgresEngine:
     def reading(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """One snapshot for all statements."""
         return _transaction(self._engine, _READ)
+
+    async def fetch(self, query: Prepared, values: Mapping[str, object]) -> list[Row]:
+        """Without a transaction around it, but behind a pooler, where nothing else keeps a server's connection."""
+        text, ordered = query.bound(self._engine.dialect, values)
+        if self._pooled:
+            async with self.reading() as connection:
+                found = await connection.exec_driver_sql(text, ordered)
+                return [dict(row) for row in found.mappings()]
+        async with _connected(self._engine, lambda driver: driver.fetch(text, *ordered)) as (_, rows):
+            return [dict(row) for row in rows]
 
     def writing(self, *, alone: bool) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
         """Each statement sees what is committed when it begins: lock what is to be relied upon."""
@@ -124,12 +144,12 @@ class PostgresEngine:
         return "PostgreSQL"
 
 
-async def _connect(url: str, command_seconds: float | None) -> Any:
+async def _connect(url: str, command_seconds: float | None, *, pooled: bool = False) -> Any:
     return await asyncpg.connect(
         url,
         timeout=_CONNECT_SECONDS,
         command_timeout=command_seconds,
-        statement_cache_size=0,  # SQLAlchemy keeps its own
+        statement_cache_size=0 if pooled else 100,
         server_settings={"application_name": "watchword"},
     )
 
@@ -138,7 +158,7 @@ def _engine(
     url: str, connect_args: dict[str, Any], *, command_seconds: float | None = _COMMAND_SECONDS, **pool: Any
 ) -> AsyncEngine:
     async def connect(*_: object, **__: object) -> Any:
-        return await _connect(url, command_seconds)
+        return await _connect(url, command_seconds, pooled=bool(connect_args))
 
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=connect, connect_args=connect_args, hide_parameters=True, **pool
@@ -148,7 +168,8 @@ def _engine(
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine, begin: str) -> AsyncIterator[AsyncConnection]:
-    async with _begun(engine, begin) as (connection, driver):
+    async with _connected(engine, lambda driver: driver.execute(begin)) as (connection, _):
+        driver: Any = (await connection.get_raw_connection()).driver_connection
         try:
             yield connection
             if await driver.execute("COMMIT") != "COMMIT":
@@ -159,26 +180,29 @@ async def _transaction(engine: AsyncEngine, begin: str) -> AsyncIterator[AsyncCo
 
 
 @asynccontextmanager
-async def _begun(engine: AsyncEngine, begin: str) -> AsyncIterator[tuple[AsyncConnection, Any]]:
-    """A connection on which a transaction has begun.
+async def _connected(
+    engine: AsyncEngine, first: Callable[[Any], Awaitable[Any]]
+) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+    """A connection on which something has been done that changes nothing, and what it gave.
 
-    Before it has, nothing can be lost: so where a pooled connection turns out to be dead, as after a restart of the
-    database, another one is taken.
+    So where a pooled connection turns out to be dead, as after a restart of the database, another one is taken.
     """
     for left in reversed(range(_POOL_SIZE + 1)):
         async with engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             try:
-                await driver.execute(begin)
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+                given = await first(driver)
+            except _GONE:
                 await connection.invalidate()
                 if not left:
                     raise
                 continue
-            except BaseException:
-                await connection.invalidate()  # whether it has begun or not, nobody knows
+            except asyncpg.PostgresError:
                 raise
-            yield connection, driver
+            except BaseException:
+                await connection.invalidate()  # whether it has been done or not, nobody knows
+                raise
+            yield connection, given
             return
 
 

@@ -1,8 +1,8 @@
 """SQLite: one file, one writer at a time, and every commit on the disk."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, final
@@ -10,7 +10,11 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-LOCK_TIMEOUT_MS: Final = 5000
+from watchword.authority.engines.inline import InlineConnection
+from watchword.authority.engines.prepared import Prepared, Row
+
+LOCK_SECONDS: Final = 5.0
+"""How long a writer waits for one of another process."""
 CLOCK: Final = "watchword_now"
 """The SQL function that gives the time, in seconds since 1970."""
 
@@ -24,11 +28,17 @@ class SqliteEngine:
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path = path
+        self._now = now
+        self._single: InlineConnection | None = None
         # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
         self._turn = asyncio.Lock()
+        self._commits = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+
+        async def connect(*_: object, **__: object) -> InlineConnection:
+            return InlineConnection(path, self._commits, LOCK_SECONDS)
+
         # What is bound to a statement may be a hash or a wrapped key: neither errors nor logs quote it.
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
-        logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", async_creator=connect, hide_parameters=True)
         _prepare(self._engine.sync_engine, now)
 
     @asynccontextmanager
@@ -36,6 +46,13 @@ class SqliteEngine:
         """A snapshot, taken at the first statement."""
         async with self._engine.connect() as connection, connection.begin():
             yield connection
+
+    async def fetch(self, query: Prepared, values: Mapping[str, object]) -> list[Row]:
+        """On a connection of its own that begins no transaction: each statement is one."""
+        if self._single is None:
+            self._single = InlineConnection(self._path, self._commits, LOCK_SECONDS)
+            await self._single.create_function(CLOCK, 0, self._now)
+        return await self._single.fetch(*query.bound(self._engine.dialect, values))
 
     @asynccontextmanager
     async def writing(self, *, alone: bool) -> AsyncIterator[AsyncConnection]:  # noqa: ARG002 - it always is
@@ -71,6 +88,10 @@ class SqliteEngine:
     async def dispose(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+        if self._single is not None:
+            await self._single.close()
+            self._single = None
+        self._commits.shutdown(wait=False)
 
     def __repr__(self) -> str:
         return str(self._path)
@@ -81,11 +102,9 @@ def _prepare(engine: Engine, now: Callable[[], float]) -> None:
 
     @event.listens_for(engine, "connect")
     def connected(raw: Any, _: object) -> None:
-        raw.isolation_level = None
         raw.create_function(CLOCK, 0, now)
         cursor = raw.cursor()
         for pragma in (
-            f"busy_timeout = {LOCK_TIMEOUT_MS}",
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",

@@ -7,17 +7,25 @@ that was withdrawn a moment ago, by this process or another, signs nothing more.
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.authority.engines.prepared import Prepared, Row
 from watchword.authority.keys.vault import Vault, open_vault
 from watchword.authority.schema import keys, secrets
 from watchword.authority.settings import Settings, SettingsError
 from watchword.core.feed import PageKey
 from watchword.core.keys import Key
 from watchword.errors import Unavailable
+
+SIGNING: Final = tuple(
+    column.label(f"signing_{column.name}") for column in (keys.c.kid, keys.c.algorithm, keys.c.wrapped)
+)
+"""The columns that a `Keyring` makes the signing key of."""
+SIGNS: Final = keys.c.state == "current"
+_READ: Final = Prepared(select(*SIGNING).where(SIGNS))
 
 
 @final
@@ -31,12 +39,14 @@ class Keyring:
 
     async def current(self, connection: AsyncConnection) -> Key:
         """The key that signs, as of the connection's snapshot."""
-        query = select(keys.c.kid, keys.c.algorithm, keys.c.wrapped).where(keys.c.state == "current")
-        row = (await connection.execute(query)).mappings().one()
-        if self._unwrapped is None or self._unwrapped.kid != row["kid"]:
-            label = _label(row["kid"])
-            pem = self._opening(row["wrapped"], self._vault.opens).unwrap(row["wrapped"], label)
-            self._unwrapped = Key.from_pem(pem, row["algorithm"])
+        return self.key_of(await _READ.row(connection))
+
+    def key_of(self, row: Row) -> Key:
+        """The key that signs, from a row with the columns of `SIGNING`."""
+        if self._unwrapped is None or self._unwrapped.kid != row["signing_kid"]:
+            wrapped = row["signing_wrapped"]
+            pem = self._opening(wrapped, self._vault.opens).unwrap(wrapped, _label(row["signing_kid"]))
+            self._unwrapped = Key.from_pem(pem, row["signing_algorithm"])
         return self._unwrapped
 
     async def generate(self) -> Key:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import Now, is_shared
+from watchword.authority.database import Database, Now, is_shared
+from watchword.authority.engines.prepared import Prepared, Row, labelled
 from watchword.authority.log.witness import Witness
 from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope
@@ -59,32 +60,39 @@ def standing(number: int, scope: Scope, identifier: str, reason: str) -> Cutoff 
     return Cutoff(number, scope, identifier, reason) if number else None
 
 
-HEAD: Final = (head, Now().label("now"), Witness().label("witness"))
-"""What `head_of` makes a `Head` of."""
+HEAD: Final = (*labelled("head", head), Now().label("head_now"), Witness().label("head_witness"))
+"""The columns that `head_of` makes a `Head` of."""
+_READ: Final = Prepared(select(*HEAD))
+
+
+async def look_at_head(database: Database) -> Head:
+    """The head as it is now, in a snapshot of its own."""
+    (row,) = await database.fetch(_READ)
+    return head_of(row)
 
 
 async def read_head(connection: AsyncConnection) -> Head:
     """Read the head and the clock in the connection's snapshot; `Unavailable` where a standby answers."""
-    return head_of((await connection.execute(select(*HEAD))).mappings().one())
+    return head_of(await _READ.row(connection))
 
 
-def head_of(row: RowMapping) -> Head:
-    """The head from a row that holds its columns; `Unavailable` if a standby gave it: that knows only what was."""
-    if row["witness"] is None:
+def head_of(row: Row) -> Head:
+    """The head from a row with its columns; `Unavailable` if a standby gave it: that knows only what was."""
+    if row["head_witness"] is None:
         raise Unavailable("a standby of the database answers", retry_after=1)
     return Head(
-        row["instance"],
-        row["epoch"],
-        row["born"],
-        row["position"],
-        row["mark"],
-        row["floor"],
-        row["cutoff"],
-        row["lifetime"],
-        row["alarm"],
-        row["identity"],
-        row["witness"],
-        row["now"],
+        row["head_instance"],
+        row["head_epoch"],
+        row["head_born"],
+        row["head_position"],
+        row["head_mark"],
+        row["head_floor"],
+        row["head_cutoff"],
+        row["head_lifetime"],
+        row["head_alarm"],
+        row["head_identity"],
+        row["head_witness"],
+        row["head_now"],
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from watchword.authority.database import Database
-from watchword.authority.log.head import Head, read_head
+from watchword.authority.log.head import Head, look_at_head, read_head
 from watchword.authority.log.pages import Cursor, Lost, Moved, adopt, read_page, sound_alarm
 from watchword.core.feed import Page
 from watchword.errors import Refused
@@ -170,8 +170,7 @@ class LogReader:
         seen: tuple[object, ...] | None = None
         while not await _set_within(self._closing, self._database.poll_seconds):
             with suppress(Refused):
-                async with self._database.reading() as connection:
-                    at = await read_head(connection)
+                at = await look_at_head(self._database)
                 if (now := _marks(at)) != seen:
                     self.wake()
                 if at.alarm is not None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Float, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.clients.registry import hash_secret
-from watchword.authority.schema import refresh_tokens
+from watchword.authority.database import is_shared
+from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
+from watchword.authority.schema import refresh_tokens, sessions
 from watchword.core.encoding import b64url_encode
 
 
@@ -72,26 +74,53 @@ def successor(token: str, key: bytes) -> str:
     return "wwr_" + b64url_encode(hmac.digest(key, b"refresh\0" + token.encode(errors="replace"), hashlib.sha256))
 
 
+_after: Final = refresh_tokens.alias("after")
+REFRESH: Final = (*labelled("refresh", refresh_tokens), _after.c.spent_at.label("refresh_followed_at"))
+"""The columns that `refresh_token_of` makes a `RefreshToken` of."""
+PRESENTED: Final = refresh_tokens.outerjoin(_after, _after.c.hash == refresh_tokens.c.successor)
+"""Where they come from: the token, and its successor if there is one."""
+_READ: Final = Prepared(select(*REFRESH).select_from(PRESENTED).where(refresh_tokens.c.hash == slot("presented")))
+_LOCK: Final = Prepared(
+    select(sessions.c.id)
+    .join(refresh_tokens, refresh_tokens.c.session == sessions.c.id)
+    .where(refresh_tokens.c.hash == slot("presented"))
+    .with_for_update(key_share=True, of=sessions)
+)
+_SPEND: Final = Prepared(
+    update(refresh_tokens)
+    .where(refresh_tokens.c.hash == slot("presented"))
+    .values(spent_at=slot("now", Float()), successor=slot("following"))
+)
+_FOLLOW: Final = Prepared(
+    insert(refresh_tokens).values(hash=slot("following"), session=slot("family"), created_at=slot("now", Float()))
+)
+
+
 async def read_refresh_token(connection: AsyncConnection, token: str) -> RefreshToken | None:
     """The row of a token, in the connection's snapshot; None for one that was never handed out."""
-    here, after = refresh_tokens, refresh_tokens.alias("after")
-    query = (
-        select(here, after.c.spent_at.label("followed_at"))
-        .select_from(here.outerjoin(after, after.c.hash == here.c.successor))
-        .where(here.c.hash == hash_secret(token))
-    )
-    row = (await connection.execute(query)).mappings().one_or_none()
-    if row is None:
+    row = await _READ.row(connection, presented=hash_secret(token))
+    return refresh_token_of(row) if row else None
+
+
+def refresh_token_of(row: Row) -> RefreshToken | None:
+    """The refresh token from a row with its columns; None if there is none in it."""
+    if row["refresh_hash"] is None:
         return None
-    followed = State.FOLLOWED if row["followed_at"] is not None else State.SPENT
-    state = State.LIVE if row["spent_at"] is None else followed
-    return RefreshToken(row["hash"], row["session"], row["created_at"], row["spent_at"], state)
+    followed = State.FOLLOWED if row["refresh_followed_at"] is not None else State.SPENT
+    state = State.LIVE if row["refresh_spent_at"] is None else followed
+    return RefreshToken(
+        row["refresh_hash"], row["refresh_session"], row["refresh_created_at"], row["refresh_spent_at"], state
+    )
+
+
+async def lock_family(connection: AsyncConnection, token: str) -> None:
+    """Let nobody else use any token of this one's session until the transaction ends."""
+    if is_shared(connection):
+        await _LOCK.run(connection, presented=hash_secret(token))
 
 
 async def rotate(connection: AsyncConnection, token: RefreshToken, following: str, now: float) -> None:
     """Spend a live token and write its successor."""
-    spent = update(refresh_tokens).where(refresh_tokens.c.hash == token.hash)
-    await connection.execute(spent.values(spent_at=now, successor=hash_secret(following)))
-    await connection.execute(
-        insert(refresh_tokens).values(hash=hash_secret(following), session=token.session, created_at=now)
-    )
+    hashed = hash_secret(following)
+    await _SPEND.run(connection, presented=token.hash, now=now, following=hashed)
+    await _FOLLOW.run(connection, following=hashed, family=token.session, now=now)

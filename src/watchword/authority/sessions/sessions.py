@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.accounts.directory import User
 from watchword.authority.clients.registry import Client, hash_secret
 from watchword.authority.database import Now, lock_row
+from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
 from watchword.authority.log.head import Head, new_id, standing
 from watchword.authority.schema import refresh_tokens, sessions
 from watchword.core.cutoffs import Cutoff, Position, Scope, judge
@@ -85,26 +87,36 @@ async def begin_session(
     return session, token
 
 
+SESSION: Final = labelled("session", sessions)
+"""The columns that `session_of` makes a `Session` of."""
+_READ: Final = Prepared(select(*SESSION).where(sessions.c.id == slot("session")))
+
+
 async def read_session(connection: AsyncConnection, identifier: str, *, lock: bool = False) -> Session | None:
     """The session of that id, as it is now; with ``lock`` it stays so until the transaction ends."""
     if lock:
         await lock_row(connection, sessions, identifier)
-    row = (await connection.execute(select(sessions).where(sessions.c.id == identifier))).mappings().one_or_none()
-    if row is None:
+    row = await _READ.row(connection, session=identifier)
+    return session_of(row) if row else None
+
+
+def session_of(row: Row) -> Session | None:
+    """The session from a row with its columns; None if there is none in it."""
+    if row["session_id"] is None:
         return None
     return Session(
-        row["id"],
-        row["user"],
-        row["client"],
-        row["audience"],
-        frozenset(row["scope"].split()),
-        row["label"],
-        row["address"],
-        row["created_at"],
-        row["used_at"],
-        Position(row["epoch"], row["number"]),
-        row["cutoff"],
-        row["cutoff_reason"],
+        row["session_id"],
+        row["session_user"],
+        row["session_client"],
+        row["session_audience"],
+        frozenset(row["session_scope"].split()),
+        row["session_label"],
+        row["session_address"],
+        row["session_created_at"],
+        row["session_used_at"],
+        Position(row["session_epoch"], row["session_number"]),
+        row["session_cutoff"],
+        row["session_cutoff_reason"],
     )
 
 

@@ -226,9 +226,9 @@ class TestPace:
         bench.learn(bench.learner.question())
         asked = []
         for bound in (60.0, 2.0, 10.0, math.inf):
-            bench.learner.expect(bound)
-            asked.append((bench.learner.question().hold, bench.learner.question().stale))
-        assert asked == [(7.5, 60), (0.5, 60), (0.5, 60), (0.5, 86400)]
+            wrong = bench.learner.expect(bound)  # whether the question that is open must be asked anew
+            asked.append((wrong, bench.learner.question().hold, bench.learner.question().stale))
+        assert asked == [(False, 7.5, 60), (True, 0.5, 60), (False, 0.5, 60), (True, 0.5, 86400)]
         assert Bench(max_staleness=timedelta(days=2)).learner.question().stale == 86400
         bench = Bench(max_staleness=timedelta(milliseconds=1))
         bench.learn(bench.learner.question())

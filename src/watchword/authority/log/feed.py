@@ -51,12 +51,11 @@ class Feed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one follower; nothing but a page or a refusal leaves here."""
         try:
-            request = Request(scope)
-            query = single_query(request, FeedQuery)
-            client = await self._follower(request)
+            query = single_query(scope["query_string"], FeedQuery)
+            client = await self._follower(scope)
             after = self._authority.reader.cursor(query.after) if query.after else None
             if client is not None and query.guard:
-                address = request.client.host if request.client else ""
+                address = scope["client"][0] if scope.get("client") else ""
                 self._authority.followers.hear(client, query.guard, address=address, stale=query.stale, after=after)
             read = await self._authority.held.page(after, query.hold)
         except Refused as refusal:
@@ -71,14 +70,14 @@ class Feed:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": read.body})
 
-    async def _follower(self, request: Request) -> str | None:
+    async def _follower(self, scope: Scope) -> str | None:
         """The client that follows, None for a stranger where the feed is open; `InvalidClient` otherwise."""
-        fields = request.headers.getlist("authorization")
-        proof = hashlib.sha256("\n".join(fields).encode()).digest()
+        fields = [value for name, value in scope["headers"] if name == b"authorization"]
+        proof = hashlib.sha256(b"\n".join(fields)).digest()
         client = self._remembered(proof)
         if client is not None:
             return client
-        credentials = basic_credentials(request)
+        credentials = basic_credentials(Request(scope))
         if credentials is not None:
             return await self._proven_now(credentials, proof)
         if self._authority.settings.open_feed:

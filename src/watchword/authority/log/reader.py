@@ -167,15 +167,21 @@ class LogReader:
 
     async def _watch(self) -> None:
         """Look at the head for changes that nobody told of."""
-        seen: tuple[object, ...] | None = None
+        seen: Head | None = None
         while not await _set_within(self._closing, self._database.poll_seconds):
             with suppress(Refused):
                 at = await look_at_head(self._database)
-                if (now := _marks(at)) != seen:
-                    self.wake()
                 if at.alarm is not None:
                     self.alarmed.set()
-                seen = now
+                if seen is None or not self._is_known(seen, at):
+                    self.wake()
+                seen = at
+
+    def _is_known(self, seen: Head, at: Head) -> bool:
+        """Whether nothing has happened since ``seen``, or nothing but entries that have been read already."""
+        if _marks(at) != _marks(seen):
+            return False
+        return at.number == seen.number or self._last == (at.epoch, at.number)
 
     async def _listen(self) -> None:
         """Hear at once of changes that other processes make, where the database tells."""
@@ -186,8 +192,8 @@ class LogReader:
 
 
 def _marks(at: Head) -> tuple[object, ...]:
-    """What is another once anything has happened that followers should know."""
-    return at.instance, at.epoch, at.number, at.mark, at.floor, at.alarm, at.witness
+    """What is another once anything has happened that followers should know, but for a new entry."""
+    return at.instance, at.epoch, at.floor, at.alarm, at.witness
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -24,7 +24,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from watchword.authority.engines.engine import Engine
-from watchword.authority.engines.prepared import Prepared, Row
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared
 from watchword.authority.engines.sqlite import CLOCK, SqliteEngine
 from watchword.errors import InvalidRequest, Refused, Unavailable
 

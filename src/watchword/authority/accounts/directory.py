@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared, labelled, slot
 from watchword.authority.log.head import standing
 from watchword.authority.schema import user_roles, users
 from watchword.core.cutoffs import Cutoff, Scope

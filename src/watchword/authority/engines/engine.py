@@ -6,7 +6,8 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.engines.prepared import Prepared, Row
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared
 
 Connected = AbstractAsyncContextManager[AsyncConnection]
 

@@ -15,6 +15,9 @@ from typing import Any, Final, Self, final
 _PAUSE: Final = 0.002  # seconds between two attempts while another process holds the file's lock
 _BUSY: Final = 5  # the low byte of SQLite's result codes that mean "locked by another connection, try again"
 
+Row = Mapping[str, Any]
+"""A row's values by the labels of its columns."""
+
 
 @final
 class InlineConnection:
@@ -35,10 +38,12 @@ class InlineConnection:
         """Give SQL a function of ours."""
         self._connection.create_function(*args, **more)
 
-    async def fetch(self, statement: str, parameters: Sequence[Any]) -> list[Mapping[str, Any]]:
-        """The rows of one statement, by the names of their columns."""
+    async def fetch(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
+        """The rows of one statement, none for one that gives none."""
         cursor = self._connection.cursor()
         await self.patiently(lambda: cursor.execute(statement, parameters))
+        if cursor.description is None:
+            return []
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -15,7 +15,8 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from watchword.authority.engines.prepared import Prepared, Row
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared
 
 try:
     import asyncpg
@@ -115,11 +116,14 @@ class PostgresEngine:
 
     def cannot_hold(self, error: Exception) -> bool:
         """A text with NUL, one that is too long, or a number out of range."""
-        if not isinstance(error, DBAPIError):
-            return False
-        state = getattr(error.orig, "sqlstate", None)
-        cause = error.orig.__cause__ if error.orig is not None else None
-        return (isinstance(state, str) and state.startswith("22")) or isinstance(cause, asyncpg.DataError)
+        raised = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(raised, "sqlstate", None)
+        told = isinstance(state, str) and state.startswith("22")
+        return (
+            told
+            or isinstance(raised, asyncpg.DataError)
+            or isinstance(getattr(raised, "__cause__", None), asyncpg.DataError)
+        )
 
     async def dispose(self) -> None:
         """Close all connections."""

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ClauseElement, CursorResult, Dialect, FromClause, Label, String, bindparam
+from sqlalchemy import BindParameter, ClauseElement, Dialect, FromClause, Label, String, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-Row = Mapping[str, Any]
-"""A row's values by the labels of its columns."""
+from watchword.authority.engines.inline import InlineConnection, Row
 
 
 class Prepared:
@@ -21,15 +20,22 @@ class Prepared:
         self._statement = statement
         self._compiled: dict[str, tuple[str, Sequence[str], Mapping[str, Any]]] = {}
 
-    async def run(self, connection: AsyncConnection, **values: object) -> CursorResult[Any]:
-        """Run it in the connection's transaction."""
-        return await connection.exec_driver_sql(*self.bound(connection.dialect, values))
+    async def run(self, connection: AsyncConnection, **values: object) -> None:
+        """Run it in the connection's transaction; it gives no rows."""
+        await self._rows(connection, values)
 
     async def row(self, connection: AsyncConnection, **values: object) -> Row:
         """Run it in the connection's transaction: the first row, empty if there is none."""
-        found = await self.run(connection, **values)
-        first = found.first()
-        return {} if first is None else dict(zip(found.keys(), first, strict=True))
+        rows = await self._rows(connection, values)
+        return rows[0] if rows else {}
+
+    async def _rows(self, connection: AsyncConnection, values: Mapping[str, object]) -> list[Row]:
+        """By the driver itself, since what SQLAlchemy makes of a result costs more than the statement."""
+        driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
+        text, ordered = self.bound(connection.dialect, values)
+        if isinstance(driver, InlineConnection):
+            return await driver.fetch(text, ordered)
+        return [dict(row) for row in await driver.fetch(text, *ordered)]
 
     def bound(self, dialect: Dialect, values: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
         """Its text for a driver, and the values in the order of their places there."""

@@ -1,6 +1,7 @@
 """SQLite: one file, one writer at a time, and every commit on the disk."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,13 +11,15 @@ from typing import Any, Final, final
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from watchword.authority.engines.inline import InlineConnection
-from watchword.authority.engines.prepared import Prepared, Row
+from watchword.authority.engines.inline import InlineConnection, Row
+from watchword.authority.engines.prepared import Prepared
 
 LOCK_SECONDS: Final = 5.0
 """How long a writer waits for one of another process."""
 CLOCK: Final = "watchword_now"
 """The SQL function that gives the time, in seconds since 1970."""
+
+_NOT_HELD: Final = (UnicodeEncodeError, OverflowError)
 
 
 @final
@@ -24,7 +27,7 @@ class SqliteEngine:
     """One file behind a pool of connections. ``now`` is its clock, in seconds since 1970."""
 
     poll_seconds = 0.05  # a command line on the same file moves the log too, and has no way to tell
-    failures: tuple[type[Exception], ...] = (UnicodeEncodeError, OverflowError)
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, *_NOT_HELD)
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path = path
@@ -83,7 +86,7 @@ class SqliteEngine:
 
     def cannot_hold(self, error: Exception) -> bool:
         """Half a character, or a number of more than 64 bits."""
-        return isinstance(error, self.failures)
+        return isinstance(error, _NOT_HELD)
 
     async def dispose(self) -> None:
         """Close all connections."""

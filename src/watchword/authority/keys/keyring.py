@@ -12,7 +12,8 @@ from typing import Any, Final, final
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.engines.prepared import Prepared, Row
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared
 from watchword.authority.keys.vault import Vault, open_vault
 from watchword.authority.schema import keys, secrets
 from watchword.authority.settings import Settings, SettingsError

@@ -13,7 +13,8 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.database import Database, Now, is_shared
-from watchword.authority.engines.prepared import Prepared, Row, labelled
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared, labelled
 from watchword.authority.log.witness import Witness
 from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope

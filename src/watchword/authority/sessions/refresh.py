@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.clients.registry import hash_secret
 from watchword.authority.database import is_shared
-from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared, labelled, slot
 from watchword.authority.schema import refresh_tokens, sessions
 from watchword.core.encoding import b64url_encode
 

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.accounts.directory import User
 from watchword.authority.clients.registry import Client, hash_secret
 from watchword.authority.database import Now, lock_row
-from watchword.authority.engines.prepared import Prepared, Row, labelled, slot
+from watchword.authority.engines.inline import Row
+from watchword.authority.engines.prepared import Prepared, labelled, slot
 from watchword.authority.log.head import Head, new_id, standing
 from watchword.authority.schema import refresh_tokens, sessions
 from watchword.core.cutoffs import Cutoff, Position, Scope, judge

@@ -188,6 +188,18 @@ class Postgres(Server):
         shutil.rmtree(self._data)
         _copy(backup, self._data)
 
+    def dump(self, url: str) -> Path:
+        """Dump a database of this server; where the dump is."""
+        target = self._folder / f"dump-{next(self._numbers)}"
+        self._run("pg_dump", "--format=custom", f"--file={target}", f"--dbname={url}")
+        return target
+
+    def load(self, dump: Path) -> str:
+        """Make a database of a `dump`, of this server or of another one; its URL."""
+        url = self.create_database()
+        self._run("pg_restore", "--no-owner", f"--dbname={url}", dump)
+        return url
+
     def standby(self, *, synchronous: bool = False) -> "Postgres":
         """A streaming replica of this server, started. ``synchronous``: commits here wait for it from now on."""
         replica = Postgres(self.major, settings=self._settings)

@@ -140,14 +140,21 @@ def is_shared(connection: AsyncConnection) -> bool:
     return connection.dialect.name != "sqlite"
 
 
-async def lock_row(connection: AsyncConnection, table: Table, identifier: str) -> None:
+async def lock_row(connection: AsyncConnection, table: Table, identifier: str, *, whole: bool = False) -> None:
     """Let nobody else change the row of that ``id`` until this transaction ends.
 
-    Locks are taken in the order client, user, session, head, or two would wait for one another. Rows that refer to
-    this one can still be added.
+    Locks are taken in the order throttle, client, user, session, head, or two would wait for one another. Rows that
+    refer to this one can still be added, unless it is locked ``whole`` to be removed.
     """
     if is_shared(connection):
-        query = select(table.c.id).where(table.c.id == identifier).with_for_update(key_share=True)
+        query = select(table.c.id).where(table.c.id == identifier).with_for_update(key_share=not whole)
+        await connection.execute(query)
+
+
+async def keep_row(connection: AsyncConnection, table: Table, identifier: str) -> None:
+    """Let nobody remove the row of that ``id`` until this transaction ends: for whoever adds one that refers to it."""
+    if is_shared(connection):
+        query = select(table.c.id).where(table.c.id == identifier).with_for_update(read=True, key_share=True)
         await connection.execute(query)
 
 

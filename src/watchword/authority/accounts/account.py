@@ -1,7 +1,6 @@
 """What signed-in users see and do about themselves: who am I, my sessions, sign out."""
 
 import msgspec
-from sqlalchemy import select
 
 from watchword.authority.accounts.directory import read_user
 from watchword.authority.audit.record import record
@@ -11,7 +10,7 @@ from watchword.authority.log.cut import cut_session, cut_token, cut_user
 from watchword.authority.log.head import read_head
 from watchword.authority.schema import sessions
 from watchword.authority.sessions.living import SessionShown, living, shown_session
-from watchword.authority.sessions.sessions import read_session
+from watchword.authority.sessions.sessions import lock_sessions, read_session
 from watchword.errors import NotFound
 
 
@@ -73,8 +72,7 @@ async def end_my_other_sessions(authority: Authority, call: Call[None]) -> None:
     caller = call.caller
     async with authority.changing() as connection:
         others = (sessions.c.user == caller.subject, sessions.c.id != caller.session, sessions.c.cutoff == 0)
-        query = select(sessions.c.id).where(*others).order_by(sessions.c.id).with_for_update(key_share=True)
-        for identifier in (await connection.execute(query)).scalars().all():
+        for identifier in await lock_sessions(connection, *others):
             await cut_session(connection, identifier)
         await record(connection, "end_other_sessions", actor=caller.subject, address=call.address)
 

@@ -18,13 +18,13 @@ from watchword.authority.accounts.passwords import normal
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Client, Grant, prove_client, read_client
-from watchword.authority.database import lock_row
+from watchword.authority.database import keep_row, lock_row
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_user
 from watchword.authority.log.head import Head, read_head
 from watchword.authority.mint import Tokens, mint_for_user
 from watchword.authority.names import Label, TypedName
-from watchword.authority.schema import users
+from watchword.authority.schema import clients, users
 from watchword.authority.sessions.sessions import begin_session, read_session, ruling
 from watchword.errors import Busy, InvalidField, NotFound, PasswordChangeRequired, SignInFailed
 
@@ -83,6 +83,8 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
         raise PasswordChangeRequired(f"{user.name} holds a one-time password")
     async with authority.database.writing() as connection:
         await throttle.refund(connection, account=user.name, address=call.address)
+        await keep_row(connection, clients, client.id)
+        await keep_row(connection, users, user.id)
         user, client = await _still(connection, at, user, client)
         session, minted = await _begin(
             authority, connection, at, user, client, audience, scopes, asked.label, call.address
@@ -135,6 +137,7 @@ async def _change(
     """Write the new password, cut off all that came before it, and begin the one session that comes after."""
     async with authority.changing() as connection:
         await throttle.refund(connection, account=user.name, address=call.address)
+        await keep_row(connection, clients, client.id)
         await lock_row(connection, users, user.id)
         user, client = await _still(connection, before, user, client)
         await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=0))

@@ -73,7 +73,7 @@ async def reset_password(authority: Authority, call: Call[PasswordReset]) -> Use
     once, hashed = await new_password(authority, call.input.password)
     async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
-        await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=1))
         await throttle.forgive(connection, user.name)
+        await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=1))
         await cut_user(connection, user.id, "credentials_changed")
         return await user_changed(connection, call, "reset_password", user.id, once)

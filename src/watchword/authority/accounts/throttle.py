@@ -45,11 +45,13 @@ async def charge(connection: AsyncConnection, *, account: str, address: str) -> 
 
 async def _locked(connection: AsyncConnection, key: str) -> RowMapping:
     """The row of that key, made if it is missing, which nobody else changes until this transaction ends."""
-    row = {"key": key, "failures": 0, "last_at": 0.0, "until": 0.0}
-    insert = postgresql.insert if is_shared(connection) else sqlite.insert
-    await connection.execute(insert(throttle).values(**row).on_conflict_do_nothing())
-    query = select(throttle, Now().label("now")).where(throttle.c.key == key).with_for_update()
-    return (await connection.execute(query)).mappings().one()
+    insert = (postgresql.insert if is_shared(connection) else sqlite.insert)(throttle)
+    # In one statement: between two of them, a refund could remove the row again.
+    made = insert.values(key=key, failures=0, last_at=0.0, until=0.0).on_conflict_do_update(
+        index_elements=["key"], set_={"failures": throttle.c.failures}
+    )
+    found = await connection.execute(made.returning(*throttle.c, Now().label("now")))
+    return found.mappings().one()
 
 
 async def refund(connection: AsyncConnection, *, account: str, address: str) -> None:

@@ -19,12 +19,13 @@ from watchword.authority.accounts.passwords import one_time_password
 from watchword.authority.accounts.roles import check_roles, write_user_roles
 from watchword.authority.authority import Authority
 from watchword.authority.changes import Changed, note
-from watchword.authority.database import Now, gathered
+from watchword.authority.database import Now, gathered, lock_row
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_user
 from watchword.authority.names import DisplayName, RoleNames, UserName
 from watchword.authority.paging import Paged, PageOf, read_page
-from watchword.authority.schema import user_roles, users
+from watchword.authority.schema import sessions, user_roles, users
+from watchword.authority.sessions.sessions import lock_sessions
 from watchword.core.encoding import json_encode
 from watchword.errors import Conflict, InvalidField
 
@@ -152,6 +153,8 @@ async def delete_user(authority: Authority, call: Call[None]) -> Changed:
     async with authority.administering() as connection:
         user = await known_user(connection, call.path("user"))
         await check_not_last_administrator(connection, user)
+        await lock_row(connection, users, user.id, whole=True)
+        await lock_sessions(connection, sessions.c.user == user.id)
         await connection.execute(delete(users).where(users.c.id == user.id))
         await cut_user(connection, user.id, "user_deleted")
         return Changed(await note(connection, call, "delete_user", user.id, user.name))

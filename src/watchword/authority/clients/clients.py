@@ -20,13 +20,15 @@ from watchword.authority.clients.registry import (
     new_client_secret,
     read_client,
 )
+from watchword.authority.database import lock_row
 from watchword.authority.http import Body, Call
 from watchword.authority.log.cut import cut_access_of_client, cut_access_of_user, cut_client
 from watchword.authority.log.head import read_head
 from watchword.authority.names import AudienceNames, ClientId, DisplayName, RoleNames, ScopeText
 from watchword.authority.operator import OPERATOR
 from watchword.authority.paging import Paged, PageOf, read_page
-from watchword.authority.schema import client_audiences, client_roles, clients
+from watchword.authority.schema import client_audiences, client_roles, clients, sessions
+from watchword.authority.sessions.sessions import lock_sessions
 from watchword.errors import Conflict, InvalidField
 
 Lifetime = Annotated[int, Meta(ge=1, le=86400)]
@@ -147,6 +149,8 @@ async def delete_client(authority: Authority, call: Call[None]) -> Changed:
     async with authority.administering() as connection:
         client = await known_client(connection, call.path("client"))
         check_not_own(client)
+        await lock_row(connection, clients, client.id, whole=True)
+        await lock_sessions(connection, sessions.c.client == client.id)
         await connection.execute(delete(clients).where(clients.c.id == client.id))
         await cut_client(connection, client.id)
         return Changed(await note(connection, call, "delete_client", client.id))

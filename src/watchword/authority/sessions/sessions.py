@@ -1,10 +1,11 @@
 """Sessions: one sign-in on one device, with the position of the credential that began it."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import User
@@ -121,8 +122,18 @@ def session_of(row: Row) -> Session | None:
     )
 
 
+async def lock_sessions(connection: AsyncConnection, *which: ColumnElement[bool]) -> Sequence[str]:
+    """Let nobody else change these sessions until the transaction ends; their ids.
+
+    One after the other in the order of their ids, or two who lock several would wait for one another.
+    """
+    query = select(sessions.c.id).where(*which).order_by(sessions.c.id).with_for_update(key_share=True)
+    return (await connection.execute(query)).scalars().all()
+
+
 async def carry_over(connection: AsyncConnection, old: str, new: str) -> None:
     """Let the sessions of an epoch stand in the next, which goes on counting: cutoffs on rows stay comparable."""
+    await lock_sessions(connection, sessions.c.epoch == old)
     await connection.execute(update(sessions).where(sessions.c.epoch == old).values(epoch=new))
 
 

@@ -14,10 +14,12 @@ from tests.authority.helpers import ISSUER, Json, account, bearer, code, good, m
 from watchword.authority.alarm import AlarmWatch
 from watchword.authority.app import build_app
 from watchword.authority.authority import Authority
+from watchword.authority.database import Database
 from watchword.authority.log.head import read_head
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
 from watchword.authority.settings import Settings
+from watchword.errors import Unavailable
 
 SECONDS = 30.0
 
@@ -59,14 +61,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(primary: Postgres, *, synchronous: bool = False, **settings: bool) -> AsyncIterator[Scene]:
+async def scene(
+    primary: Postgres, *, query: str = "", synchronous: bool = False, **settings: bool
+) -> AsyncIterator[Scene]:
     """The stage of a drill; at the end all is as it was."""
     async with AsyncExitStack() as stack:
         database = stack.enter_context(primary.database())
         standby = primary.standby(synchronous=synchronous)
         stack.callback(_mend, primary, standby)
         # Both servers in one URL, as an operator names them: whichever answers is taken.
-        both = database.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
+        both = database.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/") + query
         place = Settings(issuer=ISSUER, database=both, secret="s" * 32, open_feed=True)
         quick = msgspec.structs.replace(place, algorithm="ES256", password_memory_kib=8, password_rounds=1)
         authority = await Authority.open(msgspec.structs.replace(quick, **settings))
@@ -111,6 +115,24 @@ async def test_an_asynchronous_standby_that_takes_over_closes_the_feed_by_itself
         assert await account(drill.http, await sign_in(drill.http)) == "ok"
 
 
+async def test_who_listens_goes_on_trying_until_there_is_a_primary(primary: Postgres) -> None:
+    """A URL that asks for a primary finds none for a while: that is a database that is away, and no more."""
+    standby, heard = primary.standby(), asyncio.Event()
+    database = Database(f"{standby.url()}?target_session_attrs=primary")
+    listening = asyncio.create_task(database.listen(heard.set))
+    try:
+        with pytest.raises(Unavailable):
+            await database.exists()
+        standby.promote()
+        async with asyncio.timeout(SECONDS):
+            await heard.wait()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await database.dispose()
+        standby.close()
+
+
 async def test_it_can_recover_by_itself(primary: Postgres) -> None:
     """With `auto_recover` a failover costs everybody a new sign-in, and nobody a night."""
     async with scene(primary, auto_recover=True) as drill:
@@ -129,11 +151,13 @@ async def test_it_can_recover_by_itself(primary: Postgres) -> None:
 
 async def test_a_synchronous_standby_takes_over_and_nothing_is_lost(primary: Postgres) -> None:
     """With `lossless_failover` the epoch goes on: what was revoked is revoked, and what stood stands."""
-    async with scene(primary, synchronous=True, lossless_failover=True) as drill:
+    query = "?target_session_attrs=primary"
+    async with scene(primary, query=query, synchronous=True, lossless_failover=True) as drill:
         before = good(await drill.http.get("/readyz"))["position"].partition(".")[0]
         await drill.sign_out()
         tokens = await sign_in(drill.http)
         primary.stop("immediate")
+        await drill.eventually("/readyz", "unavailable")
         drill.standby.promote()
         await drill.eventually("/readyz", "ok")
         assert code(await drill.http.get("/revocations")) == "ok"

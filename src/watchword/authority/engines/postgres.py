@@ -57,7 +57,12 @@ class PostgresEngine:
     """A pool of connections to ``url``. ``direct`` is for listening, where ``url`` leads to a transaction pooler."""
 
     poll_seconds = 0.25
-    failures: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+    failures: tuple[type[Exception], ...] = (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # also where no server of several is the primary that the URL asks for
+        TimeoutError,
+    )
 
     def __init__(self, url: str, direct: str) -> None:
         self._direct = direct or url

@@ -39,10 +39,10 @@ class Proxy:
         self._port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._flapping: asyncio.Task[None] | None = None
         self._tasks = set[asyncio.Task[None]]()
-        self._sockets = set[asyncio.StreamWriter]()
+        self._sockets = set[socket.socket]()
         self._ways: dict[Direction, _Way] = {"to_server": _Way(), "to_client": _Way()}
 
     @property
@@ -157,32 +157,48 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listener is None:
-            self._listener = await asyncio.start_server(
-                self._welcome, "127.0.0.1", self._port, limit=CHUNK, backlog=BACKLOG
-            )
+            self._listener = socket.create_server(("127.0.0.1", self._port), backlog=BACKLOG)
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._welcome, self._listener)
 
     async def _close(self) -> None:
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
     async def _reset(self) -> None:
-        for writer in self._sockets:
-            _reset(writer)
+        for each in self._sockets:
+            _end_with_rst(each)
         await _cancel(*self._tasks)
+        await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
 
     async def _end(self) -> None:
         await self._calm()
         await self._close()
         await self._reset()
 
-    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._connect(reader, writer))
+    def _welcome(self, listener: socket.socket) -> None:
+        """Let one client in. It is taken and noted in one step, so that no cut can come in between."""
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # it went away again
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._connect(connection))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._sockets.add(connection)
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def gone(_: object) -> None:
+            self._tasks.discard(task)
+            self._sockets.discard(connection)
+            connection.close()
+
+        task.add_done_callback(gone)
+
+    async def _connect(self, connection: socket.socket) -> None:
         """One client's connection, from beginning to end."""
+        reader, writer = await asyncio.open_connection(sock=connection, limit=CHUNK)
         to_server, to_client = self._ways["to_server"], self._ways["to_client"]
         async with self._kept(writer):
             await to_server.passable(self._loop.time())
@@ -194,15 +210,16 @@ class Proxy:
     @contextlib.asynccontextmanager
     async def _kept(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         """A connection while it is used. If either end is gone, or was never there, the other gets RST."""
-        self._sockets.add(writer)
+        connection: socket.socket = writer.get_extra_info("socket")
+        self._sockets.add(connection)
         try:
             yield
             writer.close()
             await writer.wait_closed()
         except* OSError:
-            _reset(writer)
+            _end_with_rst(connection)
         finally:
-            self._sockets.discard(writer)
+            self._sockets.discard(connection)
             writer.transport.abort()
 
 
@@ -265,10 +282,10 @@ class _Way:
             chunk = chunk[size:]
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-    writer.transport.abort()
+def _end_with_rst(connection: socket.socket) -> None:
+    """Whenever it is closed."""
+    with contextlib.suppress(OSError):  # it may be closed already
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test vectors fuzz mutants check fix bench bench-http clean
+.PHONY: help run demo test vectors drills fuzz mutants check fix bench bench-http clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -33,6 +33,9 @@ test: $(READY) ## run all tests
 
 vectors: $(READY) ## run public test vectors from ../shared/vectors, or from the folder in TEST_VECTORS
 	@$(BIN)/python -m pytest vectors
+
+drills: $(READY) ## break replicas, database, network and clocks on purpose, and show what guards made of it
+	@$(BIN)/python -m pytest tests/system/drills -q
 
 fuzz: $(READY) ## feed made-up bytes to all that reads bytes, for FUZZ_SECONDS (60)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'

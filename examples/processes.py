@@ -32,18 +32,31 @@ class NotStarted(Exception):
 class Process:
     """One child process that answers HTTP at ``url`` once it is ready.
 
-    Its output goes to the file ``log``, or where the parent's goes.
+    Its output goes to the file ``log``, or where the parent's goes. It works in ``folder``, or where the parent does.
     """
 
     def __init__(
-        self, name: str, command: list[str], url: str, *, environ: Mapping[str, str], log: Path | None
+        self,
+        name: str,
+        command: list[str],
+        url: str,
+        *,
+        environ: Mapping[str, str],
+        log: Path | None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.url = url
         self._command = command
         self._environ = dict(environ)
         self._log = log
+        self._folder = folder
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's id, once it was started."""
+        return None if self._child is None else self._child.pid
 
     @property
     def status(self) -> int | None:
@@ -64,6 +77,7 @@ class Process:
             self._child = subprocess.Popen(
                 self._command,
                 env=os.environ | self._environ,
+                cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -84,6 +98,18 @@ class Process:
     def kill(self) -> None:
         """End the child at once, as a power cut would."""
         self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop the child in its tracks; it keeps its connections and its locks, and knows nothing of it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused child go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            self._child.send_signal(number)
 
     def _end(self, number: signal.Signals) -> None:
         if self._child is None:

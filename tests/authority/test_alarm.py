@@ -21,6 +21,8 @@ from watchword.authority.schema import audit
 from watchword.authority.settings import Settings
 from watchword.core.keys import Key
 
+pytestmark = pytest.mark.both_databases
+
 WHY = "a guard has seen 9, the log ends at 3"
 
 

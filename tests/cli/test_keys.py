@@ -20,6 +20,15 @@ def test_a_withdrawn_key_makes_room_for_another(database: Path, watchword: Watch
     assert sorted(states.values()) == ["current", "next", "withdrawn"]
 
 
+def test_a_rotation_that_is_too_early_says_how_long_to_wait(database: Path, watchword: Watchword) -> None:
+    """Exit code 1 and the seconds; the keys are as before."""
+    assert watchword("key", "rotate").code == 0
+    before = _states(watchword)
+    problem = watchword("key", "rotate", "--json").problem
+    assert (problem["code"], 0 < problem["wait_seconds"] <= 310) == ("key_too_new", True)
+    assert _states(watchword) == before
+
+
 def test_withdrawing_names_one_key_or_all(database: Path, watchword: Watchword) -> None:
     """Neither and both are a misuse, and change nothing."""
     before = _states(watchword)

@@ -21,22 +21,16 @@ from watchword.authority.schema import audit, entries, keys
 from watchword.authority.settings import Settings
 from watchword.core.keys import Key
 
+pytestmark = pytest.mark.both_databases
+
 DAY = 86400.0
 Open = Callable[[], Awaitable[Authority]]
 
 
 @pytest.fixture
-async def replica(database_url: str) -> AsyncIterator[Open]:
+async def replica(settings: Settings) -> AsyncIterator[Open]:
     """Open one more replica on the test's database."""
-    settings = Settings(
-        issuer=ISSUER,
-        database=database_url,
-        secret="s" * 32,
-        rotate_days=30,
-        algorithm="ES256",
-        password_memory_kib=8,
-        password_rounds=1,
-    )
+    settings = msgspec.structs.replace(settings, rotate_days=30)
     opened: list[Authority] = []
 
     async def another() -> Authority:

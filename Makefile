@@ -29,7 +29,7 @@ demo: $(READY) ## tell the whole story against real processes and print what hap
 	@$(BIN)/python -m examples.story
 
 test: $(READY) ## run all tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 vectors: $(READY) ## run public test vectors from ../shared/vectors, or from the folder in TEST_VECTORS
 	@$(BIN)/python -m pytest vectors

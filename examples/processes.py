@@ -33,6 +33,7 @@ class Process:
     """One child process that answers HTTP at ``url`` once it is ready.
 
     Its output goes to the file ``log``, or where the parent's goes. It works in ``folder``, or where the parent does.
+    ``last_signal`` is what it gets if the parent dies; one that is paused then hears of nothing but SIGKILL.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Process:
         environ: Mapping[str, str],
         log: Path | None,
         folder: Path | None = None,
+        last_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
         self.url = url
@@ -51,6 +53,7 @@ class Process:
         self._environ = dict(environ)
         self._log = log
         self._folder = folder
+        self._last_signal = last_signal
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -81,7 +84,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=end_with_parent(signal.SIGTERM),
+                preexec_fn=end_with_parent(self._last_signal),
             )
 
     def wait_until_ready(self, path: str) -> None:

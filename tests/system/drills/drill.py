@@ -94,7 +94,8 @@ class Drill:
             "good refused, s": f"{self.history.longest_refusal():.2f}",
             "to heal, s": f"{now - healed:.2f}",
         }
-        assert not self.history.violations()
+        violations = self.history.violations()
+        assert not violations, "\n".join(violations)
         assert settled, self._statuses()
 
     def close(self) -> None:

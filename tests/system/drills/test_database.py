@@ -4,10 +4,13 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from tests.system.drills.drill import Drill
 from tests.system.drills.world import World
 
 from watchword.errors import Unavailable
+
+pytestmark = pytest.mark.xdist_group("drills")  # one worker runs them: a second world would disturb the first
 
 
 def test_the_database_is_restarted(drill: Drill) -> None:

@@ -1,6 +1,9 @@
 """What becomes of guards: they are paused, and their wall clocks are wrong."""
 
+import pytest
 from tests.system.drills.drill import Drill
+
+pytestmark = pytest.mark.xdist_group("drills")  # one worker runs them: a second world would disturb the first
 
 HOUR = 3600  # seconds
 

@@ -1,7 +1,10 @@
 """What becomes of the network between guards and replicas."""
 
+import pytest
 from tests.system.drills.drill import Drill
 from tests.system.drills.world import MAX_STALENESS
+
+pytestmark = pytest.mark.xdist_group("drills")  # one worker runs them: a second world would disturb the first
 
 
 def test_one_way_is_a_black_hole(drill: Drill) -> None:
@@ -35,6 +38,17 @@ def test_answers_come_late(drill: Drill) -> None:
         front.delay(5 * MAX_STALENESS)
     drill.until_all_are_stale()
     drill.revoke(5)
+    drill.over()
+
+
+def test_answers_come_a_little_late_and_then_none(drill: Drill) -> None:
+    """An answer is as old as its question: what was under way does not make the bound longer."""
+    for front in drill.world.fronts:
+        front.delay(0.15 * MAX_STALENESS)
+    drill.revoke(10)
+    for front in drill.world.fronts:
+        front.black_hole()
+    drill.until_all_are_stale()
     drill.over()
 
 

@@ -1,6 +1,9 @@
 """What becomes of replicas: they die, and they stand still."""
 
+import pytest
 from tests.system.drills.drill import Drill
+
+pytestmark = pytest.mark.xdist_group("drills")  # one worker runs them: a second world would disturb the first
 
 
 def test_a_replica_is_killed(drill: Drill) -> None:

@@ -80,7 +80,7 @@ class Guarded:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                preexec_fn=end_with_parent(signal.SIGTERM),
+                preexec_fn=end_with_parent(signal.SIGKILL),
             )
         self._answers = queue.SimpleQueue[str]()
         threading.Thread(target=self._read, daemon=True).start()
@@ -261,6 +261,7 @@ def open_world(data: Path, *, replicas: int, guards: int, postgres: Postgres | N
                 environ=FAST | settings,
                 log=data / f"replica-{number}.log",
                 folder=data,
+                last_signal=signal.SIGKILL,
             )
             stack.enter_context(process)
             stack.callback(process.resume)

@@ -1,0 +1,142 @@
+"""What must hold, said over what an onlooker sees who is nowhere and sees everything.
+
+**The bound.** A guard accepts a token only if, at some moment of the last `MAX_STALENESS` seconds, the database that
+was then in force let the token stand, by all that had been acknowledged at that moment.
+
+In one unbroken history that is the promise: no acceptance later than that after the acknowledgement. Where a restored
+backup or an asynchronous failover loses history, it says what is left of it:
+
+- A database that has lost a revocation lets the token stand again, so nothing is promised about what was lost, until
+  the loss is found (the first guard asks that had seen something of the lost part; the feed closes) or `recover` is
+  acknowledged. From then on the bound holds again, and for every older token: in both cases no token of the former
+  epoch is accepted later than `MAX_STALENESS` after it.
+- Nor is a later revocation promised to reach a token that was *minted* in the lost part: its position may be higher
+  than the revocation's. Only the end of its epoch is certain to reach it.
+
+**Memory.** A guard that has known of a revocation never accepts a token that it concerns, as long as it lives,
+whatever becomes of the database.
+
+**No needless refusal.** A guard whose knowledge is fresh accepts every token that nothing committed speaks against,
+whose key and epoch were there when that knowledge was asked for, and whose time is not over by either clock.
+
+**Agreement.** After everything has healed (and `recover`, where the feed has closed), one round of questions makes all
+guards say the same as the tables do.
+
+**Bounded memory.** A guard holds no more cutoffs than there are entries above the floor, and a quarter more, and a
+constant.
+"""
+
+from typing import Final
+
+from tests.promise.guards import MAX_STALENESS, Service
+from tests.promise.history import (
+    ALARM,
+    EPOCH,
+    KEY_LISTED,
+    KEY_WITHDRAWN,
+    Chain,
+    Token,
+    follows,
+    forbidden_from,
+    since_epoch,
+)
+from tests.promise.replica import ruling
+from tests.promise.world import World
+
+from watchword.core import cutoffs
+
+LEEWAY: Final = 2.0  # the guards' own, in seconds
+
+
+class Broken(AssertionError):
+    """The promise is broken."""
+
+
+def check_acceptance(world: World, service: Service, token: Token) -> None:
+    """A guard has just accepted a token: it had to be allowed to."""
+    for reign in reversed(world.reigns):
+        earliest = max(reign.begin, world.now - MAX_STALENESS)
+        if earliest <= min(reign.end, world.now, forbidden_from(reign.store.chain, token)):
+            break
+        if reign.begin <= world.now - MAX_STALENESS:
+            raise Broken("accepted later than the bound allows")
+    else:
+        raise Broken("accepted though no database ever let it stand")
+    for event in service.knew:
+        lost = not follows(event.before, token.chain)
+        if not lost and event.forbids(token, lost=False):
+            raise Broken(f"accepted by a guard that had known better: {event.kind} {event.id}")
+
+
+def check_refusal(world: World, service: Service, token: Token, code: str) -> None:
+    """A guard has just refused a token: it had to have a reason."""
+    if service.fresh and service.chain is not None and _is_good(world, service, service.chain, token):
+        raise Broken(f"a good token was refused: {code}")
+
+
+def _is_good(world: World, service: Service, known: Chain, token: Token) -> bool:
+    """Whether nothing in the world is a reason to refuse."""
+    chain, as_of = world.store.chain, service.as_of
+    if token.forged or as_of is None or not (follows(chain, token.chain) and follows(chain, known)):
+        return False
+    wall, database = service.wall_clock(), world.store.clock()
+    if not token.issued - LEEWAY <= wall < token.expires + LEEWAY or database >= token.expires:
+        return False
+    if any(event.forbids(token, lost=False) for event in chain[len(token.chain) :]):
+        return False
+    # What a guard cannot know yet: a key or an epoch that came after it asked.
+    made = [event for event in chain if event.id in (token.kid, token.epoch) and event.kind in (KEY_LISTED, EPOCH)]
+    if any(event.kind == KEY_WITHDRAWN and event.id == token.kid for event in chain):
+        return False
+    return all(event.committed < as_of for event in made)
+
+
+def check_memory(service: Service, constant: int) -> None:
+    """What a guard holds is bounded by what the log holds, and not by how long the guard has lived."""
+    known = service.source.known
+    if known is None:
+        return
+    held, living = len(known.knowledge.cutoffs), known.knowledge.number - known.knowledge.floor
+    if held > cutoffs._NEEDLESS * living + constant:
+        raise Broken(f"{held} cutoffs are held, and {living} can be alive")
+
+
+def heal(world: World) -> None:
+    """Everything runs again, clocks are right, and the operator recovers wherever the feed has closed."""
+    for index in range(len(world.replicas)):
+        world.restart(index)
+    world.asked.clear()
+    world.answered.clear()
+    for service in world.services:
+        service.wall = 0.0
+    for _ in range(2):
+        heard = [_ask_until_fresh(world, service) for service in world.services]
+        if all(heard):
+            return
+        if not any(event.kind == ALARM for event in since_epoch(world.store.chain)):
+            raise Broken("a guard learns nothing, and nobody was told why")
+        world.change(world.replicas[0], world.replicas[0].recover())
+    raise Broken("a guard learns nothing, although the operator has recovered")
+
+
+def check_agreement(world: World) -> None:
+    """After healing all guards say what the tables say."""
+    for token in world.tokens:
+        stands = ruling(world.store, token)
+        for service in world.services:
+            wall = service.wall_clock()
+            expected = stands and token.issued - LEEWAY <= wall < token.expires + LEEWAY
+            said = service.decide(token)
+            if (said is None) is not expected:
+                raise Broken(f"the tables say {stands}, a guard says {said}")
+
+
+def _ask_until_fresh(world: World, service: Service) -> bool:
+    """Questions until one round has brought everything: a page more for each part of a long log, and one refused."""
+    world.now += 0.25  # what was asked before this moment does not count
+    begun = world.now
+    for attempt in range(2 * len(world.store.chain) + 3):
+        world.exchange(service, world.replicas[attempt % len(world.replicas)])
+        if service.as_of is not None and service.as_of >= begun:
+            return True
+    return False

@@ -1,0 +1,203 @@
+"""The world: one database's histories, replicas, services, a network between them, and the true time."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from tests.promise.guards import Service
+from tests.promise.history import ALARM, Chain, Event, Token
+from tests.promise.loop import Operation, the_loop
+from tests.promise.replica import BEGINNING, Answer, Pairs, Replica, first_image, forge, place_now
+from tests.promise.store import Folder, Image, Place, Store
+
+from watchword.core.cutoffs import Position
+from watchword.errors import Refused
+from watchword.guard.learner import Question
+
+
+@dataclass(eq=False)
+class Asked:
+    """A question on its way. It is lost if the service is not the one that asked any more."""
+
+    service: Service
+    question: Question
+
+
+@dataclass(eq=False)
+class Answered:
+    """An answer on its way back."""
+
+    service: Service
+    question: Question
+    answer: Answer
+
+
+@dataclass(eq=False)
+class Reign:
+    """The time in which a store was the one in force."""
+
+    store: Store
+    begin: float
+    end: float = float("inf")
+
+
+class World:
+    """Everything there is, and all that can happen to it."""
+
+    def __init__(self, *, replicas: int, services: int) -> None:
+        self.now = BEGINNING
+        self.folder = Folder()
+        self.pairs = Pairs()
+        self.places: dict[Place, Chain] = {}
+        image = first_image()
+        self.pairs.take_first()
+        self.reigns: list[Reign] = []
+        self._begin_reign(image, 0.0)
+        self.places[place_now(self.store)] = ()
+        self.backups: list[Image] = [image]
+        self.standby = image
+        self.replicas = [self.new_replica() for _ in range(replicas)]
+        self.services = [Service(self, 1000.0 * number) for number in range(services)]
+        self.operations: list[Operation] = []
+        self.asked: list[Asked] = []
+        self.answered: list[Answered] = []
+        self.tokens: list[Token] = []
+
+    def close(self) -> None:
+        """End everything."""
+        for replica in self.replicas:
+            self.kill(replica)
+        for reign in self.reigns:
+            reign.store.close()
+        self.folder.clean()
+
+    def clock(self) -> float:
+        """The true time."""
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @property
+    def store(self) -> Store:
+        """The database in force."""
+        return self.reigns[-1].store
+
+    def new_replica(self) -> Replica:
+        """A process that reaches whatever database is in force."""
+        return Replica(lambda: self.store, self.pairs)
+
+    # -- The authority
+
+    def run(
+        self,
+        replica: Replica,
+        work: Coroutine[Any, Any, Any],
+        allowed: int | None = None,
+        ended: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        """Let a replica do something, all of it or as many steps as are allowed for now."""
+        self.operations.append(Operation(replica.process, work, allowed, ended))
+        self.settle()
+
+    def settle(self) -> None:
+        """Let all happen that can, and tell the ends of what has ended."""
+        the_loop().settle()
+        ended = [operation for operation in self.operations if operation.task.done()]
+        self.operations = [operation for operation in self.operations if not operation.task.done()]
+        for operation in ended:
+            operation.steps.allow(None)  # what others share with it is no longer held for its sake
+            if operation.task.cancelled():
+                continue
+            why = operation.task.exception()
+            if why is None:
+                operation.ended(operation.task.result())
+            elif not isinstance(why, Refused):
+                raise why
+        if ended:
+            self.settle()
+
+    def change(self, replica: Replica, work: Coroutine[Any, Any, list[Event]], allowed: int | None = None) -> None:
+        """Let a replica change something; it is acknowledged when the replica has said that it is done."""
+        self.run(replica, work, allowed, self._acknowledge)
+
+    def sign_in(self, replica: Replica, user: str, client: str, session: str, allowed: int | None = None) -> None:
+        """Let somebody sign in."""
+        self.run(replica, replica.sign_in(user, client, session), allowed, self.tokens.append)
+
+    def _acknowledge(self, events: list[Event]) -> None:
+        for event in events:
+            event.acknowledged = min(event.acknowledged, self.now)
+
+    def kill(self, replica: Replica) -> None:
+        """A process dies, wherever it is."""
+        replica.process.die()
+        self.settle()
+
+    def restart(self, index: int) -> None:
+        """A replica dies and begins anew."""
+        self.kill(self.replicas[index])
+        self.replicas[index] = self.new_replica()
+
+    # -- The database
+
+    def restore(self, image: Image, offset: float) -> None:
+        """A backup is restored, with the authority stopped; perhaps on a machine with another clock."""
+        for index in range(len(self.replicas)):
+            self.restart(index)
+        self._succeed(image, offset)
+
+    def promote(self, offset: float) -> None:
+        """The primary is fenced, and the standby takes its place; the replicas find it there."""
+        self._succeed(self.standby, offset)
+
+    def _succeed(self, image: Image, offset: float) -> None:
+        self.store.fenced = True
+        self.reigns[-1].end = self.now
+        self._begin_reign(image, offset)
+        self.standby = image
+
+    def _begin_reign(self, image: Image, offset: float) -> None:
+        self.reigns.append(Reign(Store(self.folder, image, self.clock, self.places, offset), self.now))
+
+    # -- The network
+
+    def ask(self, service: Service) -> None:
+        """A service asks."""
+        self.asked.append(Asked(service, service.ask()))
+
+    def deliver_question(self, asked: Asked, replica: Replica, allowed: int | None = None) -> None:
+        """A question arrives. Its answer sets out as soon as the replica has one."""
+
+        def ended(answer: Answer) -> None:
+            self.answered.append(Answered(asked.service, asked.question, answer))
+            if answer.status != 200 and b"history_lost" in answer.body:
+                self._acknowledge([event for event in self.store.chain if event.kind == ALARM])
+
+        self.run(replica, replica.answer(asked.question.cursor), allowed, ended)
+
+    def deliver_answer(self, answered: Answered, *, mixed_up: bool = False) -> bool:
+        """An answer arrives, perhaps as that to the latest question; whether it was of any use."""
+        question, service = answered.question, answered.service
+        if mixed_up and service.question is not None:
+            question = service.question
+        return service.hear(question, answered.question.nonce, answered.answer)
+
+    def exchange(self, service: Service, replica: Replica) -> bool:
+        """A question and its answer, with nothing between them; whether it was of any use."""
+        self.ask(service)
+        self.deliver_question(self.asked.pop(), replica)
+        for answered in self.answered:
+            if answered.question is service.question:
+                self.answered.remove(answered)
+                return self.deliver_answer(answered)
+        return False
+
+    # -- The thief
+
+    def forge(self, kid: str, ahead: int) -> None:
+        """Somebody has stolen a key, and makes a token of some position near the head."""
+        epoch, number, _ = place_now(self.store)
+        position = Position(epoch, max(0, number + ahead))
+        self.tokens.append(forge(self.pairs.by_kid[kid], position, self.store.clock(), self.store.chain))

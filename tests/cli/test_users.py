@@ -171,17 +171,17 @@ def test_the_sessions_of_a_user_end_one_by_one(
 
 def _sign_in(server: Server, name: str) -> None:
     body = {"username": name, "password": PASSWORD, "client_id": "watchword", "audience": server.url}
-    body["label"] = "a \x1b[31mred\x1b[0m one"
+    body["label"] = "a \u202edeceiving\u200e one"
     assert httpx2.post(f"{server.url}/login", json=body).status_code == 200
 
 
 def test_a_label_cannot_steer_the_terminal(
     administrator: str, serve: Callable[..., Server], watchword: Watchword, terminal: Callable[..., Terminal]
 ) -> None:
-    """Anybody who signs in chooses a label: its control characters reach neither a table nor a pipe nor JSON."""
+    """Anybody who signs in chooses a label: what turns the writing around reaches neither a table nor a pipe nor JSON."""
     _sign_in(serve(), administrator)
     screen = terminal("session", "list")
     assert screen.end() == 0
-    assert "\x1b[31m" not in screen.shown
-    assert "\x1b" not in watchword("session", "list").out
-    assert "\x1b" not in watchword("session", "list", "--json").out
+    assert "\u202e" not in screen.shown
+    assert "\u202e" not in watchword("session", "list").out
+    assert "\u202e" not in watchword("session", "list", "--json").out

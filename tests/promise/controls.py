@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from hypothesis.stateful import RULE_MARKER
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from tests.promise import guards
 from tests.promise import replica as adapter
 from tests.promise.guards import Service
@@ -80,14 +80,14 @@ def numbers_of_a_sequence() -> Iterator[None]:
         await step()
         return await revoke(self, scope, identifier)
 
-    async def append_all(connection: Any, news: Sequence[Entry]) -> int:
+    async def append_all(connection: Any, news: Sequence[Entry]) -> Position:
         ((scope, identifier, reason),) = news
         number, mark = NUMBER.get(), new_id()
         about = {"scope": scope, "id": identifier, "reason": reason, "at": adapter.BEGINNING}
         await connection.execute(insert(entries).values(position=number, mark=mark, **about))
         later = update(head).where(head.c.position < number).values(position=number, mark=mark)
         await connection.execute(later)
-        return number
+        return Position((await connection.execute(select(head.c.epoch))).scalar_one(), number)
 
     def go_on(known: Knowledge | None, page: Page) -> Knowledge:
         if known is None or (known.instance, known.epoch, known.number) != (page.instance, page.epoch, page.after):

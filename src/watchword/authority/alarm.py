@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Final, final
 
 from watchword.authority.authority import Authority
+from watchword.authority.background import surviving
 from watchword.authority.log.head import read_head
 from watchword.authority.recover import recover_by_itself
-from watchword.errors import Refused
 
 RETRY_SECONDS: Final = 1.0
 """How long after an alarm it is looked whether it still stands."""
@@ -36,7 +36,7 @@ class AlarmWatch:
         while not self._stopping.is_set():
             await alarmed.wait()
             alarmed.clear()  # the reader sets it again for as long as an alarm stands
-            with suppress(Refused):  # the database is away: next time
+            with surviving("answering an alarm"):
                 await self._answer()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)

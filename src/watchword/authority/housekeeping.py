@@ -6,12 +6,12 @@ from typing import Final, final
 
 from watchword.authority.accounts.throttle import forget_old
 from watchword.authority.authority import Authority
+from watchword.authority.background import surviving
 from watchword.authority.keys.schedule import drop_expired, rotate_if_due
 from watchword.authority.log.followers import forget_silent
 from watchword.authority.log.head import forget_below_floor, raise_floor
 from watchword.authority.sessions.sessions import forget_over
 from watchword.core.verifier import MAX_LEEWAY
-from watchword.errors import Refused
 
 PERIOD_SECONDS: Final = 30.0
 FLOOR_MARGIN: Final = MAX_LEEWAY.total_seconds() + 60.0
@@ -49,7 +49,7 @@ class Housekeeper:
 
     async def _keep_on(self) -> None:
         while not self._stopping.is_set():
-            with suppress(Refused):  # the database is away: next time
+            with surviving("keeping house"):
                 await keep_house(self._authority)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), PERIOD_SECONDS)

@@ -6,15 +6,15 @@ from msgspec import Meta
 
 # In Python `$` also stands before a newline at the end; the look-ahead takes that back, and means nothing elsewhere.
 _END: Final = r"$(?!\n)"
-_PLAIN: Final = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"
+PLAIN: Final = rf"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*{_END}"
 
 UserName = Annotated[str, Meta(pattern=rf"^[a-z0-9._@+-]{{1,128}}{_END}")]
 """What one signs in with."""
-TypedName = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PLAIN)]
+TypedName = Annotated[str, Meta(min_length=1, max_length=128, pattern=PLAIN)]
 """What somebody types as a name at the sign-in: it need not be one."""
-DisplayName = Annotated[str, Meta(max_length=200, pattern=_PLAIN)]
+DisplayName = Annotated[str, Meta(max_length=200, pattern=PLAIN)]
 """Free text for people, without control characters; descriptions too."""
-Label = Annotated[str, Meta(max_length=100, pattern=_PLAIN)]
+Label = Annotated[str, Meta(max_length=100, pattern=PLAIN)]
 """What a user calls a device."""
 RoleName = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9:._-]{{0,63}}{_END}")]
 """A role; services map it to permissions."""

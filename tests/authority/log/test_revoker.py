@@ -10,7 +10,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.log.head import Entry, append_all, read_head
 from watchword.authority.log.revoker import Wanted
 from watchword.authority.schema import audit, entries
-from watchword.core.cutoffs import Scope
+from watchword.core.cutoffs import Position, Scope
 from watchword.errors import InvalidRequest, NotFound, Refused, Unavailable
 
 
@@ -45,7 +45,7 @@ async def test_one_that_the_database_cannot_take_spoils_no_other(
     """Where the transaction is refused for what it holds, each of them is tried by itself."""
     whole = append_all
 
-    async def picky(connection: AsyncConnection, news: list[Entry]) -> int:
+    async def picky(connection: AsyncConnection, news: list[Entry]) -> Position:
         if any(entry.id == "t3" for entry in news):
             raise InvalidRequest("cannot be held")
         return await whole(connection, news)
@@ -60,7 +60,7 @@ async def test_one_that_the_database_cannot_take_spoils_no_other(
 async def test_a_database_that_is_away_refuses_all(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ever, and the next one is tried again."""
 
-    async def away(*_: object) -> int:
+    async def away(*_: object) -> Position:
         raise Unavailable("away", retry_after=1)
 
     with monkeypatch.context() as patch:

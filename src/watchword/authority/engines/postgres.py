@@ -15,6 +15,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from watchword.authority.background import surviving
 from watchword.authority.engines.inline import Row
 from watchword.authority.engines.prepared import Prepared
 
@@ -115,7 +116,7 @@ class PostgresEngine:
     async def listen(self, heard: Callable[[], None]) -> None:
         """Listen on a connection of its own, and open it again whenever it is lost; what was missed is told then."""
         while True:
-            with contextlib.suppress(*self.failures, OSError):
+            with surviving("listening to the database"), contextlib.suppress(*self.failures, OSError):
                 await self._listen_once(heard)
             await asyncio.sleep(_LISTEN_PAUSE)
 

@@ -14,11 +14,11 @@ from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.authority.background import surviving
 from watchword.authority.database import Database, Now, is_shared
 from watchword.authority.log.pages import Cursor
 from watchword.authority.log.reader import LogReader
 from watchword.authority.schema import followers
-from watchword.errors import Refused
 
 WRITE_SECONDS: Final = 0.25
 """How often what was heard is written down: a receipt is known everywhere after this long at the latest."""
@@ -101,7 +101,7 @@ class Followers:
         while not self._stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), WRITE_SECONDS)
-            with suppress(Refused):  # the database is away: next time
+            with surviving("writing down who follows"):
                 await self.write()
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ARRAY, BigInteger, Text, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.database import Database, Now, is_shared
 from watchword.authority.engines.inline import Row
-from watchword.authority.engines.prepared import Prepared, labelled
+from watchword.authority.engines.prepared import Prepared, labelled, slot
 from watchword.authority.log.witness import Witness
 from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope
@@ -129,23 +129,41 @@ async def append(connection: AsyncConnection, scope: str, identifier: str, reaso
 
     From here on everybody who appends waits for this transaction: take no other lock after it.
     """
-    return await append_all(connection, [Entry(scope, identifier, reason)])
+    return (await append_all(connection, [Entry(scope, identifier, reason)])).number
 
 
-async def append_all(connection: AsyncConnection, news: Sequence[Entry]) -> int:
-    """Write several entries, in this order; the number of the last one."""
+async def append_all(connection: AsyncConnection, news: Sequence[Entry]) -> Position:
+    """Write several entries, in this order; where the last one is."""
     marks = [new_id() for _ in news]
-    moved = update(head).values(position=head.c.position + len(news), mark=marks[-1]).returning(head.c.position)
-    last = int((await connection.execute(moved)).scalar_one())
-    first = last - len(news) + 1
+    if is_shared(connection):
+        lists = {f"{name}s": [getattr(entry, name) for entry in news] for name in Entry._fields}
+        row = await _APPEND.row(connection, many=len(news), mark_of_last=marks[-1], marks=marks, **lists)
+        return Position(row["epoch"], row["position"])
+    moved = update(head).values(position=head.c.position + len(news), mark=marks[-1])
+    last = Position(*(await connection.execute(moved.returning(head.c.epoch, head.c.position))).one())
     rows = [
-        {"position": number, "mark": mark, "scope": entry.scope, "id": entry.id, "reason": entry.reason}
-        for number, (mark, entry) in enumerate(zip(marks, news, strict=True), first)
+        {"position": number, "mark": mark, **entry._asdict()}
+        for number, (mark, entry) in enumerate(zip(marks, news, strict=True), last.number - len(news) + 1)
     ]
     await connection.execute(insert(entries).values(at=Now()), rows)
-    if is_shared(connection):
-        await connection.execute(select(func.pg_notify(CHANNEL, "")))  # sent with the commit, and only then
     return last
+
+
+def _append() -> Prepared:
+    """On PostgreSQL one statement, as others wait for the head's row until the commit; with that they are notified."""
+    many, texts = slot("many", BigInteger()), ARRAY(Text())
+    moved = update(head).values(position=head.c.position + many, mark=slot("mark_of_last"))
+    at = moved.returning(head.c.epoch, head.c.position).cte("moved")
+    lists = [slot(name, texts) for name in ("marks", "scopes", "ids", "reasons")]
+    columns = func.unnest(*lists).table_valued("mark", "scope", "id", "reason", with_ordinality="place")
+    news = columns.render_derived(name="news")
+    values = (at.c.position - many + news.c.place, news.c.mark, Now(), news.c.scope, news.c.id, news.c.reason)
+    rows = select(*values).select_from(at.join(news, true()))
+    written = insert(entries).from_select(["position", "mark", "at", "scope", "id", "reason"], rows).cte("written")
+    return Prepared(select(at.c.epoch, at.c.position, func.pg_notify(CHANNEL, "").label("notified")).add_cte(written))
+
+
+_APPEND: Final = _append()
 
 
 async def raise_floor(connection: AsyncConnection, margin: float) -> int | None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
+from watchword.authority.background import surviving
 from watchword.authority.database import Database
 from watchword.authority.log.head import Head, look_at_head, read_head
 from watchword.authority.log.pages import Cursor, Lost, Moved, adopt, read_page, sound_alarm
 from watchword.core.feed import Page
-from watchword.errors import Refused
 
 _CURSORS: Final = 256  # of all followers' cursors most are the same one
 
@@ -169,7 +169,7 @@ class LogReader:
         """Look at the head for changes that nobody told of."""
         seen: Head | None = None
         while not await _set_within(self._closing, self._database.poll_seconds):
-            with suppress(Refused):
+            with surviving("watching the log"):
                 at = await look_at_head(self._database)
                 if at.alarm is not None:
                     self.alarmed.set()

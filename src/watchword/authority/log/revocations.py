@@ -11,6 +11,7 @@ from watchword.authority.changes import Changed
 from watchword.authority.http import Body, Call
 from watchword.authority.log.head import read_head
 from watchword.authority.log.revoker import Wanted
+from watchword.authority.names import PLAIN
 from watchword.authority.paging import Paged, PageOf, read_page
 from watchword.authority.schema import entries
 from watchword.core.cutoffs import Scope
@@ -32,7 +33,7 @@ class Revocation(Body, frozen=True):
     """Whose tokens shall die. For ``everyone`` there is no id."""
 
     scope: Scope
-    id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN)] | None = None
 
 
 async def list_revocations(authority: Authority, call: Call[Paged]) -> PageOf[CutoffShown]:

@@ -15,7 +15,7 @@ from sqlalchemy import Column, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.audit.record import Line, record_all
-from watchword.authority.log.head import Entry, append_all, read_head
+from watchword.authority.log.head import Entry, append_all
 from watchword.authority.schema import clients, head, roles, sessions, users
 from watchword.core.cutoffs import Position, Scope
 from watchword.errors import NotFound, Refused
@@ -114,11 +114,11 @@ async def _cut_all(connection: AsyncConnection, wanted: Sequence[Wanted]) -> lis
     stands = [_KINDS[one.scope].name is None or one.id in there[one.scope] for one in wanted]
     good = [one for one, is_there in zip(wanted, stands, strict=True) if is_there]
     if good:
-        last = await append_all(connection, [Entry(one.scope, one.id, _KINDS[one.scope].reason) for one in good])
-        await _stand(connection, list(enumerate(good, last - len(good) + 1)))
         lines = [Line("revoke", one.actor, target=one.id, address=one.address, detail=one.detail) for one in good]
         await record_all(connection, lines)
-    after = (await read_head(connection)).position
+        # Last of all: from here to the commit everybody who appends waits for us.
+        after = await append_all(connection, [Entry(one.scope, one.id, _KINDS[one.scope].reason) for one in good])
+        await _stand(connection, list(enumerate(good, after.number - len(good) + 1)))
     return [
         after if is_there else NotFound(f"no {one.scope} of that id")
         for one, is_there in zip(wanted, stands, strict=True)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final, final
 
+from watchword.authority.background import surviving
 from watchword.authority.log.reader import LogReader
 from watchword.core.feed import FeedError, Knowledge, fold
 from watchword.errors import Refused
@@ -47,6 +48,9 @@ class DatabaseSource:
                 self.last_error = None
             except (Refused, FeedError) as why:
                 self.last_error = str(why)
+            except Exception as bug:
+                self.last_error = type(bug).__name__
+                raise
 
     async def follow(self) -> None:
         """Read the first snapshot and go on following."""
@@ -61,7 +65,8 @@ class DatabaseSource:
     async def _follow(self) -> None:
         while not self._reader.closing:
             move = self._reader.next_move
-            await self.catch_up()
+            with surviving("following the log"):
+                await self.catch_up()
             await self._reader.wait(move, QUIET_SECONDS)
 
     async def _fold_all(self) -> None:

@@ -178,7 +178,7 @@ def _sign_in(server: Server, name: str) -> None:
 def test_a_label_cannot_steer_the_terminal(
     administrator: str, serve: Callable[..., Server], watchword: Watchword, terminal: Callable[..., Terminal]
 ) -> None:
-    """Anybody who signs in chooses a label: what turns the writing around reaches neither a table nor a pipe nor JSON."""
+    """Anybody who signs in chooses a label: what turns writing around reaches neither a table nor a pipe nor JSON."""
     _sign_in(serve(), administrator)
     screen = terminal("session", "list")
     assert screen.end() == 0

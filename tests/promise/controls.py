@@ -2,28 +2,27 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from hypothesis.stateful import RULE_MARKER
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 from tests.promise import guards
 from tests.promise import replica as adapter
 from tests.promise.guards import Service
 from tests.promise.history import KEY_LISTED, KEY_WITHDRAWN, Event, Token
 from tests.promise.loop import step
 from tests.promise.machine import Promise
-from tests.promise.replica import Replica, keys_of
+from tests.promise.replica import Answer, Replica, keys_of
 from tests.promise.store import Image, Store
 from tests.promise.world import World
 
 from watchword.authority import recover
 from watchword.authority.keys.rotation import rotate
-from watchword.authority.log import pages, revoker
-from watchword.authority.log.head import Entry, Head, append, new_epoch, new_id, read_head
+from watchword.authority.log import pages
+from watchword.authority.log.head import Head, append, new_epoch, new_id, read_head
 from watchword.authority.log.pages import Cursor, Lost
 from watchword.authority.log.reader import LogReader, Read
 from watchword.authority.schema import entries, head
@@ -32,7 +31,7 @@ from watchword.core.cutoffs import Cutoffs, Position
 from watchword.core.feed import Knowledge, Page
 from watchword.core.keyset import KeySet
 from watchword.errors import Refused
-from watchword.guard.learner import Learner
+from watchword.guard.learner import Learner, Question
 from watchword.guard.source import FixedKeys, Known
 
 
@@ -64,30 +63,24 @@ def open_at_first() -> AbstractContextManager[object]:
 
 # -- Positions
 
-NUMBER: ContextVar[int] = ContextVar("NUMBER", default=0)
-
 
 @contextmanager
 def numbers_of_a_sequence() -> Iterator[None]:
     """A position is drawn before the transaction begins, and guards ask for all that is above the last they saw."""
     last: dict[Store, int] = defaultdict(int)
-    revoke = Replica.revoke
 
-    async def revoke_by_sequence(self: Replica, scope: str, identifier: str) -> list[Event]:
+    async def revoke(self: Replica, scope: str, identifier: str) -> list[Event]:
         store = self.database.store
-        last[store] = max(last[store], store.look(adapter.HEAD_NUMBER)[0][0]) + 1
-        NUMBER.set(last[store])
+        last[store] = number = max(last[store], store.look(adapter.HEAD_NUMBER)[0][0]) + 1
         await step()
-        return await revoke(self, scope, identifier)
-
-    async def append_all(connection: Any, news: Sequence[Entry]) -> Position:
-        ((scope, identifier, reason),) = news
-        number, mark = NUMBER.get(), new_id()
-        about = {"scope": scope, "id": identifier, "reason": reason, "at": adapter.BEGINNING}
-        await connection.execute(insert(entries).values(position=number, mark=mark, **about))
-        later = update(head).where(head.c.position < number).values(position=number, mark=mark)
-        await connection.execute(later)
-        return Position((await connection.execute(select(head.c.epoch))).scalar_one(), number)
+        async with self.database.writing() as connection:
+            about = {"scope": scope, "id": identifier, "reason": "signed_out", "at": store.clock()}
+            mark = new_id()
+            await connection.execute(insert(entries).values(position=number, mark=mark, **about))
+            later = update(head).where(head.c.position < number)
+            await connection.execute(later.values(position=number, mark=mark))
+            done: list[Event] = connection.happens(Event(scope, identifier))
+            return done
 
     def go_on(known: Knowledge | None, page: Page) -> Knowledge:
         if known is None or (known.instance, known.epoch, known.number) != (page.instance, page.epoch, page.after):
@@ -97,12 +90,7 @@ def numbers_of_a_sequence() -> Iterator[None]:
         keys = known.keys if page.keys is None else feed._keys(page.keys)
         return Knowledge(*at, keys, added, page.cursor, known.born)
 
-    with (
-        patch.object(Replica, "revoke", revoke_by_sequence),
-        patch.object(revoker, "append_all", append_all),
-        patch.object(revoker, "_MOST", 1),
-        patch.object(feed, "_continue", go_on),
-    ):
+    with patch.object(Replica, "revoke", revoke), patch.object(feed, "_continue", go_on):
         yield
 
 
@@ -203,18 +191,26 @@ class _Kept(dict[Any, Any]):
 def forgotten_by_the_guards_clock() -> Iterator[None]:
     """A guard drops a cutoff once no token from before it can be alive, by the clock that people set."""
     heard: dict[Service, dict[object, float]] = defaultdict(dict)
-    decide = Service.decide
+    decide, hear = Service.decide, Service.hear
 
-    def forget(self: Service, token: Token, pause: Callable[[], None] | None = None) -> Refused | None:
+    def forget(self: Service) -> None:
         known, now = self.learner.known, self.wall_clock()
         if known is not None:
             moments = heard[self]
             kept = [one for one in known.knowledge.cutoffs if now - moments.setdefault(one, now) < adapter.LIFETIME]
             knowledge = dataclasses.replace(known.knowledge, cutoffs=Cutoffs(kept))
             self.learner.known, self.learner._draft = Known(knowledge, known.as_of), knowledge
+
+    def forgetting(self: Service, token: Token, pause: Callable[[], None] | None = None) -> Refused | None:
+        forget(self)
         return decide(self, token, pause)
 
-    with patch.object(Service, "decide", forget):
+    def hearing(self: Service, question: Question, nonce: str, answer: Answer) -> bool:
+        news = hear(self, question, nonce, answer)
+        forget(self)
+        return news
+
+    with patch.object(Service, "decide", forgetting), patch.object(Service, "hear", hearing):
         yield
 
 
@@ -278,6 +274,7 @@ class Control(NamedTuple):
     rules: tuple[str, ...]
     world: type[World] = World
     replicas: int | None = None
+    services: int = 2
 
 
 class Acceptances(Promise):
@@ -294,14 +291,15 @@ def machine_of(control: Control) -> type[Promise]:
     members: dict[str, Any] = {name: None for name, member in vars(Promise).items() if hasattr(member, RULE_MARKER)}
     for name in control.rules:
         members |= dict.fromkeys((name, f"{name}_2", f"{name}_3"), vars(Promise)[name])
-    return type("Broken", (Acceptances,), {"world_type": control.world, "replicas": control.replicas, **members})
+    members |= {"world_type": control.world, "replicas": control.replicas, "services": control.services}
+    return type("Broken", (Acceptances,), members)
 
 
 _LOSING: Final = ("sign_in", "revoke", "lose_the_database", "live")
-_CROSSING: Final = ("revoke", "ask", "question_arrives", "answer_arrives", "wait")
+_CROSSING: Final = ("sign_in", "revoke", "ask", "answer_arrives", "wait")
 
 CONTROLS: Final[Mapping[str, Control]] = {
-    "fresh since the answer arrived": Control(dated_by_the_answer, _CROSSING),
+    "fresh since the answer arrived": Control(dated_by_the_answer, _CROSSING, services=4),
     "accepting before the first snapshot": Control(open_at_first, ("sign_in", "revoke", "restart", "wait")),
     "a cursor over a database sequence": Control(numbers_of_a_sequence, ("sign_in", "revoke", "go_on", "live")),
     "a mint that reads its subject and the head in two snapshots": Control(
@@ -314,7 +312,7 @@ CONTROLS: Final[Mapping[str, Control]] = {
     ),
     "an old primary that still answers": Control(nothing, _LOSING, Unfenced, 2),
     "an answer from memory": Control(answered_from_memory, ("sign_in", "revoke", "live")),
-    "a shared page computed earlier": Control(shared_while_it_flies, (*_CROSSING, "go_on"), replicas=1),
+    "a shared page computed earlier": Control(shared_while_it_flies, (*_CROSSING, "go_on"), World, 1, 4),
     "an answer from a standby": Control(nothing, ("sign_in", "revoke", "replicate", "live"), FromStandby, 1),
     "forgetting cutoffs by a guard's clock": Control(
         forgotten_by_the_guards_clock, ("sign_in", "revoke", "exchange", "set_clock", "wait", "decide")

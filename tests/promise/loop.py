@@ -72,11 +72,6 @@ class Steps:
         if self._allowed is not None:
             self._allowed -= 1
 
-    @property
-    def held(self) -> bool:
-        """Whether it waits to be allowed more."""
-        return self._gate is not None and not self._gate.done()
-
     def allow(self, allowed: int | None) -> None:
         """Let it go on, as far as this."""
         self._allowed = allowed

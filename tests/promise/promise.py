@@ -26,6 +26,7 @@ guards say the same as the tables do.
 constant.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from tests.promise.guards import MAX_STALENESS, Service
@@ -35,6 +36,7 @@ from tests.promise.history import (
     KEY_LISTED,
     KEY_WITHDRAWN,
     Chain,
+    Event,
     Token,
     follows,
     forbidden_from,
@@ -52,17 +54,17 @@ class Broken(AssertionError):
     """The promise is broken."""
 
 
-def check_acceptance(world: World, service: Service, token: Token) -> None:
-    """A guard has just accepted a token: it had to be allowed to."""
+def check_acceptance(world: World, knew: Iterable[Event], token: Token) -> None:
+    """A guard that knew this when it began to decide has just accepted a token: it had to be allowed to."""
     for reign in reversed(world.reigns):
         earliest = max(reign.begin, world.now - MAX_STALENESS)
         if earliest <= min(reign.end, world.now, forbidden_from(reign.store.chain, token)):
             break
-        if reign.begin <= world.now - MAX_STALENESS:
+        if reign.begin < world.now - MAX_STALENESS:
             raise Broken("accepted later than the bound allows")
     else:
         raise Broken("accepted though no database ever let it stand")
-    for event in service.knew:
+    for event in knew:
         lost = not follows(event.before, token.chain)
         if not lost and event.forbids(token, lost=False):
             raise Broken(f"accepted by a guard that had known better: {event.kind} {event.id}")

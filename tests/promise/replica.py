@@ -25,7 +25,7 @@ from watchword.authority.clients.registry import Client, read_client
 from watchword.authority.database import Database
 from watchword.authority.engines.inline import Row
 from watchword.authority.engines.prepared import Prepared
-from watchword.authority.housekeeping import FLOOR_MARGIN
+from watchword.authority.housekeeping import FLOOR_MARGIN as FLOOR_MARGIN
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.rotation import rotate, withdraw, withdraw_all
 from watchword.authority.keys.vault import Vault
@@ -45,7 +45,7 @@ from watchword.errors import Refused
 ISSUER: Final = "https://auth.example"
 AUDIENCE: Final = "orders"
 BEGINNING: Final = 1_700_000_000.0
-LIFETIME: Final = 300  # seconds that a token lives
+LIFETIME: Final = 900  # seconds that a token lives
 USERS: Final = ("ada", "ben")
 CLIENTS: Final = ("web", "app")
 SESSIONS: Final = ("s1", "s2")

@@ -200,7 +200,7 @@ class TestSnapshot:
         with pytest.raises(FeedError):
             fold(None, snapshot(**changes))
 
-    @pytest.mark.parametrize("changes", [{"number": 9}, {"number": 9, "head": 9}, {"head": 11}, {"floor": 1}])
+    @pytest.mark.parametrize("changes", [{"number": 9}, {"number": 9, "head": 9}, {"head": 11}])
     def test_behind_what_is_known(self, changes: dict[str, Any]) -> None:
         """Within one history a snapshot never takes back what was known, not even for a moment."""
         known = fold(None, snapshot(head=12))
@@ -298,7 +298,6 @@ class TestPages:
             news(entries=[PageEntry(11, "user", "a", "user_disabled")] * 2),
             news(entries=[PageEntry(10, "user", "a", "user_disabled")]),
             news(head=10),
-            news(floor=1),
             news(floor=12),
             news(entries=[PageEntry(11, "planet", "a", "user_disabled")]),
             news(entries=[PageEntry(11, "everyone", "*", "everything_expired")]),
@@ -319,6 +318,12 @@ class TestPages:
         known = fold(fold(None, snapshot()), news())
         with pytest.raises(FeedError, match="elsewhere"):
             fold(known, news())
+
+    @pytest.mark.parametrize("page", [news(floor=1), empty(floor=1), snapshot(floor=1)])
+    def test_a_floor_never_falls(self, page: Page) -> None:
+        """A database that has only lost that the floor was raised is followed on; the floor that is known stays."""
+        known = fold(fold(None, snapshot()), page)
+        assert (known.number, known.floor, known.complete) == (page.number, 2, True)
 
     def test_head_never_falls(self) -> None:
         """A page that has seen less of the log than the last one comes from another database, or from the past."""

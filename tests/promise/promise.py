@@ -111,7 +111,7 @@ def heal(world: World) -> None:
     world.answered.clear()
     for service in world.services:
         service.wall = 0.0
-    for _ in range(2):
+    for _ in range(len(world.services) + 1):  # each guard may have seen an epoch that is later still
         heard = [_ask_until_fresh(world, service) for service in world.services]
         if all(heard):
             return

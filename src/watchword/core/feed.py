@@ -138,8 +138,10 @@ def fold(known: Knowledge | None, page: Page) -> Knowledge:
 def _begin(known: Knowledge | None, page: Page) -> Knowledge:
     if page.keys is None:
         raise FeedError("a snapshot without keys")
+    floor = page.floor
     if known is not None and (known.instance, known.epoch) == (page.instance, page.epoch):
         _check_forward(known, page)
+        floor = max(floor, known.floor)
     if known is not None and known.instance == page.instance and page.born < known.born:
         raise Behind("an epoch from before the one that is known")
     if any(entry.number > page.number for entry in page.entries):
@@ -149,7 +151,7 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
         page.epoch,
         page.number,
         page.head,
-        page.floor,
+        floor,
         _keys(page.keys),
         Cutoffs(_cutoffs(page)),
         page.cursor,
@@ -163,21 +165,23 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
     _check_forward(known, page)
     if [entry.number for entry in page.entries] != list(range(known.number + 1, page.number + 1)):
         raise FeedError("the page has a gap")
-    cutoffs = known.cutoffs
-    if page.entries or page.floor > known.floor:
-        cutoffs = cutoffs.with_added(_cutoffs(page), page.floor)
+    cutoffs, floor = known.cutoffs, max(known.floor, page.floor)
+    if page.entries or floor > known.floor:
+        cutoffs = cutoffs.with_added(_cutoffs(page), floor)
     keys = known.keys if page.keys is None else _keys(page.keys)
-    then = Knowledge(
-        page.instance, page.epoch, page.number, page.head, page.floor, keys, cutoffs, page.cursor, known.born
-    )
-    if keys is known.keys and cutoffs is known.cutoffs and page.floor == known.floor:
+    then = Knowledge(page.instance, page.epoch, page.number, page.head, floor, keys, cutoffs, page.cursor, known.born)
+    if keys is known.keys and cutoffs is known.cutoffs and floor == known.floor:
         object.__setattr__(then, "version", known.version)  # nothing that decides is another
     return then
 
 
 def _check_forward(known: Knowledge, page: Page) -> None:
-    """Within one history nothing goes back, or a cutoff that was in force would be forgotten for a while."""
-    if page.number < known.number or page.head < known.head or page.floor < known.floor:
+    """Within one history nothing goes back, or a cutoff that was in force would be forgotten for a while.
+
+    Only a floor may, where a database has lost nothing but that it was raised. What is known of it stays: every token
+    from below it has expired.
+    """
+    if page.number < known.number or page.head < known.head:
         raise Behind("the page is behind what is known")
 
 

@@ -7,10 +7,10 @@ FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak vectors drills fuzz mutants check fix bench bench-http clean
+.PHONY: help run demo test soak vectors drills fuzz mutants check fix bench bench-http bench-revocation clean
 
 help: ## say what each command does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -70,6 +70,9 @@ bench: $(BENCH)/.ready ## measure tokens, rules and the wall against other libra
 
 bench-http: $(BENCH)/.ready ## measure what the wall costs over HTTP (on Linux)
 	@$(BENCH)/main/bin/python -m bench http $(ARGS)
+
+bench-revocation: $(READY) ## measure how soon a revoked token is refused, and what guards cost (on Linux)
+	@$(BIN)/python -m bench.revocation $(ARGS)
 
 clean: ## remove what was built and installed, but no data
 	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

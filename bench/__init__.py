@@ -1,1 +1,1 @@
-"""The benchmark: ``make bench`` and ``make bench-http``. How to read it: docs/explanation/performance.md."""
+"""The benchmarks: ``make bench``, ``bench-http`` and ``bench-revocation``; see docs/explanation/performance.md."""

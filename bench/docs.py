@@ -1,6 +1,6 @@
 """Write results into docs/explanation/performance.md, between its marks, and draw its picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -36,6 +36,13 @@ def write(environment: Mapping[str, str], sections: Mapping[str, Section]) -> No
         text = _replaced(text, f"<!-- bench: {mark} -->\n", content)
     _PAGE.write_text(text, "utf-8")
     _PICTURE.write_text(_picture(sections), "utf-8")
+
+
+def write_alone(mark: str, environment: Mapping[str, str], sections: Sequence[Section]) -> None:
+    """What one command of its own has measured, between marks of its own."""
+    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
+    content = f"{as_markdown(*sections, titled=True)}\nMeasured with: {versions}.\n"
+    _PAGE.write_text(_replaced(_PAGE.read_text("utf-8"), f"<!-- bench: {mark} -->\n", content), "utf-8")
 
 
 def _replaced(text: str, begin: str, content: str) -> str:

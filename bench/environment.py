@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,13 @@ _PACKAGES: Final = (
 )  # fmt: skip
 
 
-def describe() -> dict[str, str]:
+def describe(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
     """Names to values, in the order in which they are shown."""
     from cryptography.hazmat.backends.openssl import backend
 
     found = {"processor": _processor(), "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}
     found["Python"] = platform.python_version()
-    found |= {name: importlib.metadata.version(name) for name in _PACKAGES}
+    found |= {name: importlib.metadata.version(name) for name in packages}
     found["OpenSSL"] = backend.openssl_version_text().removeprefix("OpenSSL ")
     node = shutil.which("node")
     if node:

@@ -5,14 +5,14 @@ from typing import Any, Final, Literal, Self
 
 from bench.measure import Figure
 
-Unit = Literal["x", "times", "µs", "bytes", ""]
+Unit = Literal["x", "times", "µs", "ms", "bytes", "kB", "cores", "a second", ""]
 
-_SHOWN: Final = {"x": "{} x", "times": "{} times", "µs": "{} µs", "bytes": "{} bytes", "": "{}"}
+_AT_LEAST: Final = ("times", "a second")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. A ``goal`` is the most that it may be, or the least for how many ``times`` faster."""
+    """One figure. A ``goal`` is the most that it may be, or the least for how many ``times`` faster or ``a second``."""
 
     what: str
     figure: Figure
@@ -24,12 +24,12 @@ class Row:
         """Whether the median reaches the goal."""
         if self.goal is None:
             return True
-        return self.figure.median >= self.goal if self.unit == "times" else self.figure.median <= self.goal
+        return self.figure.median >= self.goal if self.unit in _AT_LEAST else self.figure.median <= self.goal
 
     @property
     def value(self) -> str:
         """The median with its unit."""
-        return _SHOWN[self.unit].format(_number(self.figure.median))
+        return f"{_number(self.figure.median)} {self.unit}".rstrip()
 
     @property
     def spread(self) -> str:
@@ -42,8 +42,8 @@ class Row:
         """The goal with its sense and unit."""
         if self.goal is None:
             return ""
-        sense = "at least" if self.unit == "times" else "at most"
-        return f"{sense} {_SHOWN[self.unit].format(_number(self.goal))}"
+        sense = "at least" if self.unit in _AT_LEAST else "at most"
+        return f"{sense} {_number(self.goal)} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def as_text(section: Section) -> str:
     lines = [section.title, "-" * len(section.title)]
     wide = max(len(row.what) for row in section.rows)
     for row in section.rows:
-        verdict = "" if row.goal is None else f"{row.wanted:<20}{'reached' if row.met else 'NOT REACHED'}"
+        verdict = "" if row.goal is None else f"{row.wanted:<24}{'reached' if row.met else 'NOT REACHED'}"
         lines.append(f"{row.what:<{wide}}  {row.value:>12}  {f'({row.spread})' if row.spread else '':<18}  {verdict}")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

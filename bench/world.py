@@ -64,20 +64,28 @@ def verifier(signer: Key, **settings: Any) -> Verifier:
     return Verifier(ISSUER, AUDIENCE, signer.public, **settings)
 
 
+def snapshot(signer: Key, cutoffs: int) -> Page:
+    """What the feed says first: one key, and so many living cutoffs, all younger than our tokens."""
+    keys, head = [PageKey(signer.kid, "current", signer.public.to_jwk())], HEAD + cutoffs
+    return Page(ISSUER, "i1", EPOCH, None, head, head, 1, entries(HEAD, head), keys, "c")
+
+
+def entries(after: int, number: int) -> list[PageEntry]:
+    """The log from after one number to another: cutoffs of three scopes, for nobody that we know."""
+    return [
+        PageEntry(each, ("user", "session", "token")[each % 3], f"gone-{each}", "token_revoked")
+        for each in range(after + 1, number + 1)
+    ]
+
+
 @final
 class Feed:
-    """A source that followed an authority until now: one key, and a thousand cutoffs, none of them for our callers."""
+    """A source that followed an authority until now: one key, and cutoffs, none of them for our callers."""
 
     last_error: str | None = None
 
-    def __init__(self, signer: Key) -> None:
-        keys = [PageKey(signer.kid, "current", signer.public.to_jwk())]
-        entries = [
-            PageEntry(HEAD + number, ("user", "session", "token")[number % 3], f"gone-{number}", "token_revoked")
-            for number in range(1, CUTOFFS + 1)
-        ]
-        head = HEAD + CUTOFFS
-        self.known = Known(fold(None, Page(ISSUER, "i1", EPOCH, None, head, head, 1, entries, keys, "c")), boot_clock())
+    def __init__(self, signer: Key, *, cutoffs: int = CUTOFFS) -> None:
+        self.known = Known(fold(None, snapshot(signer, cutoffs)), boot_clock())
 
     def start(self) -> None:
         """Nothing to start."""
@@ -97,7 +105,7 @@ class Feed:
         return True
 
 
-def guard(signer: Key, **settings: Any) -> Guard:
+def guard(signer: Key, *, feed: Feed | None = None, **settings: Any) -> Guard:
     """A guard on a feed, as a service has it; its knowledge may be as old as the bench is long."""
     roles = {"editor": ["orders:read", "orders:write"], "admin": ["orders:*"]}
     inherits = {"admin": ["editor"]}
@@ -105,7 +113,7 @@ def guard(signer: Key, **settings: Any) -> Guard:
     return Guard(
         ISSUER,
         audience=AUDIENCE,
-        source=Feed(signer),
+        source=feed or Feed(signer),
         roles=roles,
         inherits=inherits,
         max_staleness=allowed,

@@ -70,6 +70,27 @@ async def test_a_database_that_is_away_refuses_all(authority: Authority, monkeyp
     await authority.revoker.revoke(_wanted(9))
 
 
+async def test_a_mistake_of_ours_leaves_nobody_waiting(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who shared the transaction are told; those who came after them are served."""
+    whole, reached, go_on = append_all, asyncio.Event(), asyncio.Event()
+
+    async def broken(connection: AsyncConnection, news: list[Entry]) -> Position:
+        if news[0].id != "t0":
+            return await whole(connection, news)
+        reached.set()
+        await go_on.wait()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("watchword.authority.log.revoker.append_all", broken)
+    first = asyncio.create_task(authority.revoker.revoke(_wanted(0)))
+    await reached.wait()
+    second = asyncio.create_task(authority.revoker.revoke(_wanted(1)))
+    go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        await first
+    assert (await second).number == await _number(authority)
+
+
 async def _number(authority: Authority) -> int:
     async with authority.database.reading() as connection:
         return (await read_head(connection)).number

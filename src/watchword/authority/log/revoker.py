@@ -85,15 +85,13 @@ class Revoker:
         """Revoke in one transaction; False if it failed and each should be tried by itself, as one may be at fault."""
         try:
             async with self._changing() as connection:
-                answers = await _cut_all(connection, [wanted for wanted, _ in together])
+                answers: Sequence[Position | Exception] = await _cut_all(connection, [wanted for wanted, _ in together])
         except Refused as refusal:
             if len(together) > 1 and refusal.status < 500:
                 return False
             answers = [refusal] * len(together)
-        except Exception as bug:
-            for _, done in together:
-                _settle(done, bug)
-            raise
+        except Exception as bug:  # noqa: BLE001 - those who asked have it; whoever waits behind them is next
+            answers = [bug] * len(together)
         for (_, done), answer in zip(together, answers, strict=True):
             _settle(done, answer)
         return True

@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak vectors drills fuzz mutants check fix bench bench-http bench-revocation clean
+.PHONY: help run demo test soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -62,7 +62,7 @@ fix: $(READY) ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 $(BENCH)/.ready: pyproject.toml bench/prepare.py bench/peers/package.json
-	@$(PYTHON) bench/prepare.py $(BENCH)
+	@$(PYTHON) bench/prepare.py $(BENCH) libraries
 	@touch $@
 
 bench: $(BENCH)/.ready ## measure tokens, rules and the wall against other libraries
@@ -73,6 +73,13 @@ bench-http: $(BENCH)/.ready ## measure what the wall costs over HTTP (on Linux)
 
 bench-revocation: $(READY) ## measure how soon a revoked token is refused, and what guards cost (on Linux)
 	@$(BIN)/python -m bench.revocation $(ARGS)
+
+$(BENCH)/.servers: pyproject.toml bench/prepare.py bench/authority/package.json
+	@$(PYTHON) bench/prepare.py $(BENCH) servers
+	@touch $@
+
+bench-authority: $(READY) $(BENCH)/.servers ## measure tokens a second against other servers, and sign-ins beside them (on Linux)
+	@$(BIN)/python -m bench.authority $(ARGS)
 
 clean: ## remove what was built and installed, but no data
 	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

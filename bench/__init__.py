@@ -1,1 +1,4 @@
-"""The benchmarks: ``make bench``, ``bench-http`` and ``bench-revocation``; see docs/explanation/performance.md."""
+"""The benchmarks: ``make bench``, ``bench-http``, ``bench-revocation`` and ``bench-authority``.
+
+How to read them: docs/explanation/performance.md.
+"""

@@ -23,10 +23,14 @@ class Answer(NamedTuple):
     @property
     def json(self) -> dict[str, Any]:
         """The members of a good answer; `Unexpected` for another."""
-        if self.status not in (200, 201):
-            raise Unexpected(f"{self.status}: {self.body[:200]!r}")
+        self.expect()
         members: dict[str, Any] = json.loads(self.body)
         return members
+
+    def expect(self) -> None:
+        """`Unexpected` if it is not a good one."""
+        if self.status not in (200, 201):
+            raise Unexpected(f"{self.status}: {self.body[:200]!r}")
 
 
 class Unexpected(Exception):

@@ -94,7 +94,7 @@ async def _measured(authority: Stand, counts: tuple[int, ...], events: int, idle
             return await connection.ask(revocation(bearer, "token", secrets.token_hex(11)))
 
         cursor = (await connection.ask(request("GET", "/revocations", headers=headers))).json["cursor"]
-        assert (await revoke()).json["position"]
+        (await revoke()).expect()
         page = (await connection.ask(request("GET", f"/revocations?after={cursor}", headers=headers))).body
         told = json.dumps({"url": authority.url, "headers": headers})
         async with Child.run("bench.revocation.followers", told) as followers, _bare_long_poll(page, headers) as bare:

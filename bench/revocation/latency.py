@@ -114,7 +114,7 @@ async def _revocations(
             await asyncio.sleep(random.uniform(*_PAUSE))
             sent = time.monotonic()
             answer = await connection.ask(revoke)
-            assert answer.json["position"]
+            answer.expect()
             refused = float(await watcher.line())
             since_sent.append(refused - sent)
             since_acknowledged.append(refused - answer.at)

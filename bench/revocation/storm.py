@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.live.command import wait_for
+from bench.live.pace import Paced, rate_of, revoke_at_rate
 from bench.live.processes import Child
 from bench.live.stand import Asker, Stand
-from bench.live.storm import Revoked, rate_of, revoke_at_rate
 from bench.live.wire import basic
 from bench.measure import Figure
 from bench.table import Row, Section
@@ -34,7 +34,7 @@ def measure(authority: Stand, *, quick: bool) -> Section:
         Figure.of(_lags([one for one in revoked if second <= one.due - begun < second + 1], heard))
         for second in (0.0, seconds - 1)
     )
-    waits = [1000 * (one.acknowledged - one.due) for one in revoked]
+    waits = [1000 * one.took for one in revoked]
     rows = [
         Row("revocations acknowledged", Figure.exactly(rate_of(revoked)), "a second", _RATE),
         Row("how long one took", Figure.of(waits), "ms"),
@@ -46,7 +46,7 @@ def measure(authority: Stand, *, quick: bool) -> Section:
     return Section("storm", f"1,000 revocations a second for {seconds:.0f} s, {_FOLLOWERS} followers (SQLite)", rows)
 
 
-async def _stormed(authority: Stand, headers: dict[str, str], seconds: float) -> tuple[list[Revoked], Heard]:
+async def _stormed(authority: Stand, headers: dict[str, str], seconds: float) -> tuple[list[Paced], Heard]:
     bearer, told = authority.bearer, json.dumps({"url": authority.url, "headers": headers})
     async with Asker(authority.url) as asker, Child.run("bench.revocation.followers", told) as followers:
         connections = await asker.several(_CONNECTIONS)
@@ -54,16 +54,21 @@ async def _stormed(authority: Stand, headers: dict[str, str], seconds: float) ->
         await followers.ask("note")
         revoked = await revoke_at_rate(connections, bearer, rate=_OFFERED * _RATE, seconds=seconds)
         heard: Heard = []
-        while not heard or any(not one or one[-1][1] < revoked[-1].number for one in heard):
+        while not heard or any(not one or one[-1][1] < _number(revoked[-1]) for one in heard):
             heard = json.loads(await followers.ask("noted"))
     return revoked, heard
 
 
-def _lags(revoked: Sequence[Revoked], heard: Heard) -> list[float]:
+def _lags(revoked: Sequence[Paced], heard: Heard) -> list[float]:
     """For each revocation, the milliseconds from its acknowledgement until every follower had it."""
     numbers = [[number for _, number in one] for one in heard]
 
     def last(number: int) -> float:
         return max(one[bisect_left(each, number)][0] for one, each in zip(heard, numbers, strict=True))
 
-    return [1000 * (last(one.number) - one.acknowledged) for one in revoked]
+    return [1000 * (last(_number(one)) - one.answer.at) for one in revoked]
+
+
+def _number(revoked: Paced) -> int:
+    position: str = revoked.answer.json["position"]
+    return int(position.rpartition(".")[2])

@@ -165,3 +165,22 @@ async def test_a_change_is_told_to_all_who_are_held_from_one_read(
     reads = await asyncio.gather(*held)
     assert len({id(read) for read in reads}) == 1
     assert reads[0].news
+
+
+async def test_a_mistake_of_ours_leaves_no_held_answer_hanging(
+    authority: Authority, http: AsyncClient, guard: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a read raises, those who wait for it have it, and none waits for ever."""
+    after = authority.reader.cursor((await _ask(http, guard, "a")).cursor)
+    await authority.reader.read(after)
+    held = [asyncio.ensure_future(authority.held.page(after, 20)) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("watchword.authority.log.reader.LogReader.read", broken)
+        authority.reader.wake()
+        answers = await asyncio.wait_for(asyncio.gather(*held, return_exceptions=True), 10)
+    assert [type(answer) for answer in answers] == [ZeroDivisionError] * 3

@@ -11,7 +11,6 @@ from typing import Final, final
 
 from watchword.authority.log.pages import Cursor
 from watchword.authority.log.reader import LogReader, Read
-from watchword.errors import Refused
 
 MAX_HOLD: Final = 25.0
 """The longest that an answer is held, in seconds: less than the idle time-outs of common proxies."""
@@ -82,10 +81,10 @@ class Held:
         moves = self._reader.moves
         try:
             read = await self._reader.read(after)
-        except Refused as refusal:
+        except Exception as why:  # noqa: BLE001 - whatever it is, nobody may wait for ever: those who asked have it
             for one in waiting:
                 if not one.answer.done():
-                    one.answer.set_exception(refusal)
+                    one.answer.set_exception(why)
             return
         now, over = asyncio.get_running_loop().time(), read.news or self._reader.closing
         staying = []

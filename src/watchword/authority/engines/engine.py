@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +10,8 @@ from watchword.authority.engines.inline import Row
 from watchword.authority.engines.prepared import Prepared
 
 Connected = AbstractAsyncContextManager[AsyncConnection]
+CHANNEL: Final = "watchword"
+"""Where a transaction that moves the log tells so, in a database that can tell; there is no payload."""
 
 
 class Engine(Protocol):

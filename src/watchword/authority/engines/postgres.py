@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from watchword.authority.background import surviving
+from watchword.authority.engines.engine import CHANNEL
 from watchword.authority.engines.inline import Row
 from watchword.authority.engines.prepared import Prepared
 
@@ -24,8 +25,6 @@ try:
 except ImportError as why:  # pragma: no cover - the extra `postgres` is installed wherever this is tested
     raise ValueError("database: PostgreSQL needs asyncpg: pip install 'watchword[postgres]'") from why
 
-CHANNEL: Final = "watchword"
-"""Where a transaction that moves the log tells so; there is no payload."""
 _CONNECT_SECONDS: Final = 3.0
 _COMMAND_SECONDS: Final = 5.0
 """Longer than any statement may wait for a lock: what takes longer is a connection that leads nowhere."""

@@ -13,14 +13,13 @@ from sqlalchemy import ARRAY, BigInteger, Text, func, insert, select, true, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.database import Database, Now, is_shared
+from watchword.authority.engines.engine import CHANNEL
 from watchword.authority.engines.inline import Row
 from watchword.authority.engines.prepared import Prepared, labelled, slot
 from watchword.authority.log.witness import Witness
 from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope
 from watchword.errors import Unavailable
-
-CHANNEL: Final = "watchword"
 
 
 @dataclass(frozen=True, slots=True)

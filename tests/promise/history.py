@@ -41,7 +41,8 @@ class Event:
 class Token:
     """A token, and the chain that its mint saw in the snapshot in which it read whom the token is about.
 
-    ``forged`` is one that was made with a stolen key: its maker wrote whatever position was wanted.
+    ``database`` is the store that it was minted from. ``forged`` is one that was made with a stolen key: its maker
+    wrote whatever position was wanted, and there was no store.
     """
 
     text: str
@@ -56,7 +57,7 @@ class Token:
     number: int
     issued: int
     expires: int
-    forged: bool = False
+    database: object | None = field(repr=False)
     ids: dict[str, frozenset[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +69,11 @@ class Token:
             "role": self.roles,
             "token": frozenset({self.token_id}),
         }
+
+    @property
+    def forged(self) -> bool:
+        """Whether a thief made it."""
+        return self.database is None
 
     def is_meant(self, event: Event) -> bool:
         """Whether a cutoff names this token."""

@@ -77,6 +77,7 @@ class ReadForMint(NamedTuple):
     client: Client
     key: Key
     chain: Chain
+    database: object
 
 
 class Pairs:
@@ -167,7 +168,7 @@ class Replica:
             session=session,
             refresh_token="-",
         )
-        return token_of(minted.access_token, read.chain)
+        return token_of(minted.access_token, read.chain, read.database)
 
     async def reading_for_mint(self, user: str, client: str) -> "ReadForMint":
         """Head, subject and key, in one snapshot."""
@@ -177,7 +178,7 @@ class Replica:
             key = await self.keyring.current(connection)
         assert who is not None
         assert through is not None
-        return ReadForMint(at, who, through, key, connection.seen)
+        return ReadForMint(at, who, through, key, connection.seen, connection.store)
 
     async def revoke(self, scope: str, identifier: str) -> list[Event]:
         """Cut somebody off; those who want that at the same time share a transaction."""
@@ -290,8 +291,8 @@ async def listed(connection: Any) -> list[str]:
     return list((await connection.execute(query)).scalars())
 
 
-def token_of(text: str, chain: Chain, *, forged: bool = False) -> Token:
-    """What a token says, with what its mint knew."""
+def token_of(text: str, chain: Chain, database: object | None) -> Token:
+    """What a token says, with what its mint knew; no database for a forged one."""
     header, claims = read_unverified(text)
     position = Position.parse(claims["wwd_pos"])
     return Token(
@@ -307,7 +308,7 @@ def token_of(text: str, chain: Chain, *, forged: bool = False) -> Token:
         position.number,
         claims["iat"],
         claims["exp"],
-        forged,
+        database,
     )
 
 
@@ -322,7 +323,7 @@ def forge(key: Key, position: Position, now: float, chain: Chain) -> Token:
         position=position,
         issued_at=now,
     )
-    return token_of(text, chain, forged=True)
+    return token_of(text, chain, None)
 
 
 def place_of(cursor: str) -> Place:

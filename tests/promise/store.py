@@ -142,7 +142,7 @@ class Transaction:
     """What the authority's code has for an `AsyncConnection`: the same statements, each of them a step."""
 
     def __init__(self, store: Store, connection: Connection) -> None:
-        self._store = store
+        self.store = store
         self._connection = connection
         self._events: list[Event] = []
         self._place: Place | None = None
@@ -172,7 +172,7 @@ class Transaction:
         await step()
         self.check()
         if not self._begun:
-            self._begun, self.seen = True, self._store.chain
+            self._begun, self.seen = True, self.store.chain
 
     async def execute(
         self, statement: Executable, values: Sequence[Mapping[str, Any]] | None = None
@@ -183,7 +183,7 @@ class Transaction:
 
     def check(self) -> None:
         """A fenced server's connections are gone."""
-        if self._store.fenced:
+        if self.store.fenced:
             raise Unavailable("the server is gone", retry_after=1)
 
     def happens(self, *events: Event) -> list[Event]:
@@ -196,13 +196,13 @@ class Transaction:
         epoch, number, mark, alarm = self._connection.exec_driver_sql(_HEAD).one()
         self._place = Place(epoch, number, mark)
         if alarm is not None and not any(event.kind == EPOCH for event in self._events):
-            since = next((event for event in reversed(self._store.chain) if event.kind in (EPOCH, ALARM)), None)
+            since = next((event for event in reversed(self.store.chain) if event.kind in (EPOCH, ALARM)), None)
             if since is None or since.kind == EPOCH:
                 self.happens(Event(ALARM, alarm))
 
     def committed(self) -> None:
         """It has happened."""
-        store = self._store
+        store = self.store
         for happened in self._events:
             happened.before, happened.committed = store.chain, store.now()
             store.chain = (*store.chain, happened)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
 
 from watchword.authority.alarm import AlarmWatch
 from watchword.authority.app import build_app
@@ -17,6 +18,8 @@ from watchword.authority.bootstrap import FirstAdministrator
 from watchword.authority.housekeeping import Housekeeper
 from watchword.authority.settings import Settings
 
+new_loop: Final = auto_loop_factory()
+"""Makes the event loop to serve on: uvloop's where that is installed."""
 _log: Final = logging.getLogger("watchword.authority")
 
 

@@ -19,6 +19,7 @@ from watchword.cli.options import Command, Group, State, confirm, pass_state, ye
 def serve(state: State, issuer: str | None, host: str | None, port: int | None) -> None:
     """Run the authority until Ctrl-C. The first start makes the database and the first administrator."""
     from watchword.authority.logs import set_up_logging
+    from watchword.authority.serve import new_loop
     from watchword.authority.serve import serve as serve_until_signal
 
     state.local_settings()
@@ -27,7 +28,8 @@ def serve(state: State, issuer: str | None, host: str | None, port: int | None) 
     # As Ctrl-C, also while nothing is served yet: else the signal would end us before the database is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        asyncio.run(serve_until_signal(settings))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(serve_until_signal(settings))
     except KeyboardInterrupt:
         return
     except SystemExit:  # uvicorn cannot listen there, and has said why in the log

@@ -17,8 +17,6 @@ from watchword.errors import HistoryLost
 
 pytestmark = pytest.mark.both_databases
 
-pytestmark = pytest.mark.both_databases
-
 
 async def _head(authority: Authority) -> Head:
     async with authority.database.reading() as connection:

@@ -40,8 +40,6 @@ from watchword.errors import Unavailable
 
 pytestmark = pytest.mark.both_databases
 
-pytestmark = pytest.mark.both_databases
-
 
 async def _states(authority: Authority) -> dict[str, str]:
     async with authority.database.reading() as connection:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from watchword import Key, KeySet, Position, errors
 from watchword.core.cutoffs import Cutoff, Scope
-from watchword.core.feed import FeedError, KeyState, Knowledge, Page, PageEntry, PageKey, fold
+from watchword.core.feed import FeedError, KeyState, Knowledge, Page, PageEntry, PageForeign, PageKey, fold
+from watchword.core.foreign import ForeignCutoff
 
 KEYS = [Key.generate("Ed25519") for _ in range(3)]
+FOREIGN = {"number": 1, "scope": "foreign", "id": "a", "reason": "signed_out"}
 
 
 def page_key(number: int, state: KeyState = "current") -> PageKey:
@@ -57,6 +59,11 @@ def news(**changes: Any) -> Page:
 def empty(**changes: Any) -> Page:
     """The page that a quiet log ends a long poll with."""
     return news(**({"number": 10, "head": 10, "entries": [], "cursor": "c10'"} | changes))
+
+
+def foreign(number: int, id_: str = "a", *, scope: str = "user", before: int = 1000) -> PageEntry:
+    """An entry that cuts off tokens of another issuer."""
+    return PageEntry(number, "foreign", id_, "signed_out", PageForeign("https://id.example", scope, before))
 
 
 def verdict(known: Knowledge, number: int, epoch: str = "e", **facts: Any) -> errors.Refused | None:
@@ -191,6 +198,7 @@ class TestSnapshot:
             {"entries": [PageEntry(5, "planet", "a", "user_disabled")]},
             {"entries": [PageEntry(5, "everyone", "a", "everything_expired")]},
             {"entries": [PageEntry(5, "session", "", "session_ended")]},
+            {"entries": [foreign(11)]},
             {"keys": [page_key(0), page_key(0)]},
             {"keys": [page_key(0), page_key(0, "withdrawn")]},
         ],
@@ -302,6 +310,12 @@ class TestPages:
             news(entries=[PageEntry(11, "planet", "a", "user_disabled")]),
             news(entries=[PageEntry(11, "everyone", "*", "everything_expired")]),
             news(entries=[PageEntry(11, "user", "", "user_disabled")]),
+            news(entries=[PageEntry(11, "foreign", "a", "signed_out")]),
+            news(entries=[PageEntry(11, "user", "a", "signed_out", PageForeign("https://id.example", "user", 5))]),
+            news(entries=[foreign(11, scope="planet")]),
+            news(entries=[foreign(11, scope="foreign")]),
+            news(entries=[foreign(11, "", scope="user")]),
+            news(entries=[foreign(11, "a", scope="everyone")]),
             news(keys=[page_key(0), page_key(0)]),
             empty(number=9),
             empty(head=9, number=9),
@@ -337,6 +351,38 @@ class TestPages:
             fold(None, news())
 
 
+class TestForeign:
+    """Cutoffs of other issuers' tokens travel in the same log."""
+
+    def test_folded(self) -> None:
+        """They have their places among the others, and touch no token of ours."""
+        old = fold(None, snapshot(number=11, head=11, entries=[PageEntry(5, "user", "a", "user_disabled"), foreign(7)]))
+        entries = [foreign(12, "b"), PageEntry(13, "session", "s", "session_ended"), foreign(14, before=900)]
+        known = fold(old, news(after=11, number=14, head=14, entries=entries))
+        assert [(one.id, one.before) for one in old.foreign] == [("a", 1000)]
+        assert set(known.foreign) == {
+            ForeignCutoff("https://id.example", Scope.USER, id_, 1000, "signed_out") for id_ in ("a", "b")
+        }
+        assert {cutoff.number for cutoff in known.cutoffs} == {5, 13}
+        assert verdict(known, 11, subject="b") is None
+
+    def test_the_floor_rises_by_any_page(self) -> None:
+        """An empty page may bring it, also one of a replica that has lost that it was raised: it never falls."""
+        known = fold(fold(None, snapshot(entries=[foreign(7)])), empty(foreign_floor=1000))
+        assert (known.foreign.floor, len(known.foreign)) == (1000, 0)
+        assert fold(known, empty(foreign_floor=5)).foreign is known.foreign
+        assert fold(known, snapshot(foreign_floor=5)).foreign.floor == 1000
+
+    @pytest.mark.parametrize(
+        "changes", [{}, {"epoch": "f", "born": 9.0}, {"instance": "j"}, {"entries": [foreign(8, before=900)]}]
+    )
+    def test_no_snapshot_takes_them_back(self, changes: dict[str, Any]) -> None:
+        """Of a new epoch or a new instance neither: the database may have lost what this guard has known."""
+        known = fold(None, snapshot(entries=[foreign(7)]))
+        after = fold(known, snapshot(**({"entries": [foreign(9, "b")]} | changes)))
+        assert ("a", 1000) in {(one.id, one.before) for one in after.foreign}
+
+
 class TestJudge:
     """A verified token against what is known, in the order of the checks."""
 
@@ -368,7 +414,16 @@ class TestJudge:
 class TestWire:
     """The page as JSON, read strictly."""
 
-    @pytest.mark.parametrize("page", [snapshot(), news(), empty(), news(keys=[page_key(0, "withdrawn"), page_key(2)])])
+    @pytest.mark.parametrize(
+        "page",
+        [
+            snapshot(),
+            news(),
+            empty(),
+            news(keys=[page_key(0, "withdrawn"), page_key(2)]),
+            news(entries=[foreign(11)], foreign_floor=7),
+        ],
+    )
     def test_round_trip(self, page: Page) -> None:
         """Written and read again."""
         assert Page.decode(page.encode()) == page
@@ -394,6 +449,11 @@ class TestWire:
             {"entries": [{"number": -1, "scope": "user", "id": "a", "reason": "r"}]},
             {"entries": [{"number": 1, "scope": "user", "id": 5, "reason": "r"}]},
             {"entries": [{"number": 1, "scope": "user", "id": "a"}]},
+            {"entries": [FOREIGN | {"foreign": {"issuer": "", "scope": "user", "before": 5}}]},
+            {"entries": [FOREIGN | {"foreign": {"issuer": "i", "scope": "user", "before": 5.5}}]},
+            {"entries": [FOREIGN | {"foreign": {"issuer": "i", "scope": "user", "before": -1}}]},
+            {"entries": [FOREIGN | {"foreign": {"issuer": "i", "scope": "user", "before": 2**54}}]},
+            {"entries": [FOREIGN | {"foreign": {"issuer": "i", "scope": "user"}}]},
             {"keys": [{"kid": "k", "state": "x" * 500, "jwk": None}]},
             {"keys": [{"kid": "k", "state": "next", "jwk": []}]},
             {"keys": {}},
@@ -443,5 +503,6 @@ def test_a_changed_copy_is_another_version() -> None:
     assert copied.version is not known.version
     assert known == replace(known)
     assert fold(known, empty()).version is known.version
-    for other in (empty(floor=3), empty(keys=[page_key(0)]), news(), snapshot()):
+    others = [empty(floor=3), empty(keys=[page_key(0)]), news(), snapshot(), empty(foreign_floor=3)]
+    for other in [*others, news(entries=[foreign(11)])]:
         assert fold(known, other).version is not known.version

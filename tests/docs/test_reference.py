@@ -23,7 +23,7 @@ from watchword.authority.routes import ROUTES
 from watchword.authority.settings import Settings
 from watchword.cli.main import cli
 from watchword.core.cutoffs import REASONS, Scope
-from watchword.core.feed import KEYS, Page, PageEntry, PageKey
+from watchword.core.feed import FOREIGN, KEYS, Page, PageEntry, PageForeign, PageKey
 from watchword.errors import Refused
 from watchword.frameworks.fastapi import need, protect
 from watchword.guard import guard as guard_module
@@ -258,7 +258,13 @@ def test_the_audit_line_and_the_problem_are_documented() -> None:
 
 @pytest.mark.parametrize(
     ("header", "kind"),
-    [("Parameter", FeedQuery), ("Member", Page), ("Entry's member", PageEntry), ("Key's member", PageKey)],
+    [
+        ("Parameter", FeedQuery),
+        ("Member", Page),
+        ("Entry's member", PageEntry),
+        ("Foreign member", PageForeign),
+        ("Key's member", PageKey),
+    ],
 )
 def test_the_wire_form_of_the_feed_is_documented(header: str, kind: type[msgspec.Struct]) -> None:
     """The parameters of the request, and the members of page, entry and key."""
@@ -269,7 +275,7 @@ def test_the_wire_form_of_the_feed_is_documented(header: str, kind: type[msgspec
 def test_scopes_and_reasons_are_documented() -> None:
     """Every scope that an entry may have, and every reason."""
     text = FEED.read_text()
-    assert [row[0] for row in rows(text, "Scope")] == [*(scope.value for scope in Scope), KEYS]
+    assert [row[0] for row in rows(text, "Scope")] == [*(scope.value for scope in Scope), KEYS, FOREIGN]
     assert [row[0] for row in rows(text, "Reason")] == list(REASONS)
 
 

@@ -85,7 +85,7 @@ def numbers_of_a_sequence() -> Iterator[None]:
     def go_on(known: Knowledge | None, page: Page) -> Knowledge:
         if known is None or (known.instance, known.epoch, known.number) != (page.instance, page.epoch, page.after):
             raise feed.FeedError("the page continues from elsewhere")
-        added = known.cutoffs.with_added(feed._cutoffs(page), page.floor)
+        added = known.cutoffs.with_added(feed._cutoffs(page)[0], page.floor)
         at = page.instance, page.epoch, page.number, page.head, page.floor
         keys = known.keys if page.keys is None else feed._keys(page.keys)
         return Knowledge(*at, keys, added, page.cursor, known.born)

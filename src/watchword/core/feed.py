@@ -4,6 +4,7 @@
 history, so that a page that is lost, repeated or from elsewhere can never pass for news.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
@@ -13,15 +14,19 @@ import msgspec
 from watchword import errors
 from watchword.core.cutoffs import Cutoff, Cutoffs, Position, Scope, judge
 from watchword.core.encoding import NotStrict, json_decode
+from watchword.core.foreign import NO_FOREIGN, ForeignCutoff, ForeignCutoffs
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
 
 KEYS: Final = "keys"
 """The scope of an entry that changed the signing keys; it is no cutoff."""
+FOREIGN: Final = "foreign"
+"""The scope of an entry that cuts off tokens of another issuer."""
 
 KeyState = Literal["next", "current", "retiring", "withdrawn"]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]  # as many digits as a position may have
 Moment = Annotated[float, msgspec.Meta(ge=0, le=2**53)]
+Second = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class FeedError(ValueError):
@@ -32,13 +37,22 @@ class Behind(FeedError):
     """A page from before what is known: of a replica that lags, or of a database that went back. Keep the cursor."""
 
 
-class PageEntry(msgspec.Struct, frozen=True):
+class PageForeign(msgspec.Struct, frozen=True):
+    """What an entry of scope ``foreign`` says beside its ``id``: whose tokens die, and those issued up to when."""
+
+    issuer: Annotated[str, msgspec.Meta(min_length=1)]
+    scope: str
+    before: Second
+
+
+class PageEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry of the log: a cutoff, or (scope ``keys``) a change of the signing keys."""
 
     number: Number
     scope: str
     id: str
     reason: str
+    foreign: PageForeign | None = None
 
 
 class PageKey(msgspec.Struct, frozen=True):
@@ -49,13 +63,14 @@ class PageKey(msgspec.Struct, frozen=True):
     jwk: dict[str, Any] | None
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the authority answers to "what came after this cursor?".
 
     ``after`` is the number that the page continues from, or None for a snapshot, whose entries are all the living
     cutoffs. ``number`` is how far the page brings its reader and ``head`` how far the log had come when the database
     was read. ``keys`` are all keys, or None where they have not changed since ``after``. ``cursor`` is opaque.
     ``born`` is when the epoch began, in seconds since 1970 by the authority's clock: it only tells two epochs apart.
+    ``foreign_floor`` is the floor for tokens of other issuers: what was issued then or earlier is refused.
     """
 
     issuer: str
@@ -69,6 +84,7 @@ class Page(msgspec.Struct, frozen=True):
     keys: list[PageKey] | None
     cursor: str
     born: Moment = 0.0
+    foreign_floor: Second = 0
 
     @classmethod
     def decode(cls, data: bytes) -> "Page":
@@ -89,6 +105,7 @@ class Page(msgspec.Struct, frozen=True):
 class Knowledge:
     """What a guard knows at one moment: an immutable value, swapped whole.
 
+    ``foreign`` is held against tokens of other issuers: see `ForeignCutoffs.judge`.
     ``version`` is another object as soon as anything differs by which tokens are verified and judged.
     """
 
@@ -101,6 +118,7 @@ class Knowledge:
     cutoffs: Cutoffs
     cursor: str
     born: float = 0.0
+    foreign: ForeignCutoffs = NO_FOREIGN
     version: object = field(init=False, default_factory=object, compare=False, repr=False)
 
     @property
@@ -146,6 +164,9 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
         raise Behind("an epoch from before the one that is known")
     if any(entry.number > page.number for entry in page.entries):
         raise FeedError("a snapshot with entries beyond its number")
+    cutoffs, foreign = _cutoffs(page)
+    # Time goes on whatever becomes of a history: what is known of other issuers' tokens stays known.
+    before = NO_FOREIGN if known is None else known.foreign
     return Knowledge(
         page.instance,
         page.epoch,
@@ -153,9 +174,10 @@ def _begin(known: Knowledge | None, page: Page) -> Knowledge:
         page.head,
         floor,
         _keys(page.keys),
-        Cutoffs(_cutoffs(page)),
+        Cutoffs(cutoffs),
         page.cursor,
         page.born,
+        before.with_added(foreign, page.foreign_floor),
     )
 
 
@@ -165,12 +187,16 @@ def _continue(known: Knowledge | None, page: Page) -> Knowledge:
     _check_forward(known, page)
     if [entry.number for entry in page.entries] != list(range(known.number + 1, page.number + 1)):
         raise FeedError("the page has a gap")
-    cutoffs, floor = known.cutoffs, max(known.floor, page.floor)
-    if page.entries or floor > known.floor:
-        cutoffs = cutoffs.with_added(_cutoffs(page), floor)
+    cutoffs, foreign, floor = known.cutoffs, known.foreign, max(known.floor, page.floor)
+    if page.entries or floor > known.floor or page.foreign_floor > foreign.floor:
+        ours, theirs = _cutoffs(page)
+        cutoffs = cutoffs.with_added(ours, floor)
+        foreign = foreign.with_added(theirs, page.foreign_floor)
     keys = known.keys if page.keys is None else _keys(page.keys)
-    then = Knowledge(page.instance, page.epoch, page.number, page.head, floor, keys, cutoffs, page.cursor, known.born)
-    if keys is known.keys and cutoffs is known.cutoffs and floor == known.floor:
+    then = Knowledge(
+        page.instance, page.epoch, page.number, page.head, floor, keys, cutoffs, page.cursor, known.born, foreign
+    )
+    if keys is known.keys and cutoffs is known.cutoffs and foreign is known.foreign and floor == known.floor:
         object.__setattr__(then, "version", known.version)  # nothing that decides is another
     return then
 
@@ -185,17 +211,35 @@ def _check_forward(known: Knowledge, page: Page) -> None:
         raise Behind("the page is behind what is known")
 
 
-def _cutoffs(page: Page) -> Iterable[Cutoff]:
+def _cutoffs(page: Page) -> tuple[list[Cutoff], list[ForeignCutoff]]:
+    """The page's cutoffs: of our own tokens, and of other issuers'."""
+    ours: list[Cutoff] = []
+    theirs: list[ForeignCutoff] = []
     for entry in page.entries:
         if entry.scope == KEYS:
             continue
-        try:
-            scope = Scope(entry.scope)
-        except ValueError:
-            raise FeedError("a cutoff of a scope that is not known here: this guard is too old") from None
-        if (scope is Scope.EVERYONE) is not (entry.id == ""):
-            raise FeedError("a cutoff for everyone that names somebody, or another that names nobody")
-        yield Cutoff(entry.number, scope, entry.id, entry.reason)
+        if (entry.scope == FOREIGN) is (entry.foreign is None):
+            raise FeedError("a cutoff of another issuer's tokens that names no issuer, or of ours that names one")
+        if entry.foreign is None:
+            ours.append(Cutoff(entry.number, _scope(entry.scope, entry.id), entry.id, entry.reason))
+        else:
+            theirs.append(_foreign(entry, entry.foreign))
+    return ours, theirs
+
+
+def _foreign(entry: PageEntry, told: PageForeign) -> ForeignCutoff:
+    issuer = sys.intern(told.issuer)  # many cutoffs, few issuers
+    return ForeignCutoff(issuer, _scope(told.scope, entry.id), entry.id, told.before, entry.reason)
+
+
+def _scope(name: str, identifier: str) -> Scope:
+    try:
+        scope = Scope(name)
+    except ValueError:
+        raise FeedError("a cutoff of a scope that is not known here: this guard is too old") from None
+    if (scope is Scope.EVERYONE) is not (identifier == ""):
+        raise FeedError("a cutoff for everyone that names somebody, or another that names nobody")
+    return scope
 
 
 def _keys(members: list[PageKey]) -> KeySet:

@@ -1,0 +1,124 @@
+"""Cutoffs for tokens of other issuers: what was issued up to when (design: their tokens have no position).
+
+Only time orders a token of another issuer and a cutoff, so that ``iat <= before`` is refused: what was issued in the
+same second falls with what was issued before it, and its issuer can replace it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, final
+
+from watchword import errors
+from watchword.core.cutoffs import REASONS, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCutoff:
+    """Tokens of ``issuer`` that ``scope`` and ``id`` name and that were issued at ``before`` or earlier are dead.
+
+    ``before`` is in whole seconds since 1970.
+    """
+
+    issuer: str
+    scope: Scope
+    id: str
+    before: int
+    reason: str
+
+    def refusal(self) -> errors.CutOff:
+        """What a token that falls under this cutoff is told; a reason of a newer authority gets the general one."""
+        told = f"cut off up to {self.before} for {self.scope}: {self.reason}"
+        return REASONS.get(self.reason, errors.CutOff)(told)
+
+
+_OfIssuer = dict[tuple[str, str], ForeignCutoff]  # by a scope's text and an id
+
+
+@final
+class ForeignCutoffs:
+    """An immutable collection of the cutoffs of all other issuers: the latest for each issuer, scope and id.
+
+    Tokens issued at ``floor`` (whole seconds since 1970; 0 for none) or earlier are refused whatever they say: the
+    cutoffs from there are forgotten. Adding copies what is held of the issuers concerned: a millisecond for 100,000.
+    """
+
+    __slots__ = ("_by_issuer", "floor")
+
+    floor: int
+
+    def __init__(self, cutoffs: Iterable[ForeignCutoff] = (), floor: int = 0) -> None:
+        self._by_issuer: dict[str, _OfIssuer] = {}
+        self.floor = floor
+        self._add(cutoffs)
+
+    def with_added(self, cutoffs: Iterable[ForeignCutoff], floor: int) -> "ForeignCutoffs":
+        """A new collection with these added and all forgotten that the floor makes needless; the same one if none.
+
+        Nothing is ever taken back: a floor that is lower changes nothing, nor does an earlier ``before``.
+        """
+        new, floor = list(cutoffs), max(self.floor, floor)
+        if not new and floor == self.floor:
+            return self
+        if floor > self.floor:
+            return ForeignCutoffs([*self, *new], floor)
+        added = ForeignCutoffs((), floor)
+        concerned = {_name(cutoff.issuer) for cutoff in new}
+        added._by_issuer = {
+            issuer: dict(held) if issuer in concerned else held for issuer, held in self._by_issuer.items()
+        }
+        added._add(new)
+        return added
+
+    def judge(
+        self,
+        issuer: str,
+        *,
+        subject: str,
+        client: str,
+        session: str,
+        roles: Iterable[str],
+        token: str,
+        issued_at: float,
+    ) -> errors.Refused | None:
+        """Hold a verified token of another issuer against floor and cutoffs: its refusal, or None if it stands.
+
+        The one rule: the latest of all that apply, against ``iat`` (seconds since 1970). An empty text stands for a
+        fact that the token lacks. A slash at the end of an issuer makes no other issuer of it here.
+        """
+        latest: ForeignCutoff | None = None
+        held = self._by_issuer.get(_name(issuer))
+        if held is not None:
+            keys = [("everyone", ""), ("client", client), ("user", subject), ("session", session), ("token", token)]
+            keys += [("role", role) for role in roles]
+            applying = [held[key] for key in keys if key in held]
+            latest = max(applying, key=lambda cutoff: cutoff.before, default=None)
+        if latest is not None and not issued_at > latest.before:
+            return latest.refusal()
+        if self.floor and not issued_at > self.floor:
+            return errors.BelowFloor(f"of another issuer and issued at {issued_at}, the floor is {self.floor}")
+        return None
+
+    def _add(self, cutoffs: Iterable[ForeignCutoff]) -> None:
+        for cutoff in cutoffs:
+            if cutoff.before <= self.floor:
+                continue
+            held = self._by_issuer.setdefault(_name(cutoff.issuer), {})
+            key = (cutoff.scope.value, cutoff.id)
+            known = held.get(key)
+            if known is None or known.before < cutoff.before:
+                held[key] = cutoff
+
+    def __iter__(self) -> Iterator[ForeignCutoff]:
+        for held in self._by_issuer.values():
+            yield from held.values()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_issuer.values()))
+
+
+def _name(issuer: str) -> str:
+    return issuer.rstrip("/")
+
+
+NO_FOREIGN: Final = ForeignCutoffs()
+"""Nothing is known to be revoked of any other issuer."""

@@ -13,7 +13,7 @@ from watchword import Caller, Guard, Refused, errors, role, signed_in
 from watchword.core.encoding import b64url_encode
 from watchword.core.feed import Knowledge, Page, PageKey, fold
 from watchword.guard.decisions import Decision
-from watchword.guard.seen import Seen
+from watchword.guard.seen import Seen, Sight
 from watchword.guard.source import Known
 
 
@@ -356,7 +356,7 @@ class TestBounds:
         assert known is not None
         guard, seen, token = world.guard(), Seen(8), world.token()
         facts = guard.verify(token)._facts
-        seen.keep(token, None, facts, known.knowledge)
+        seen.keep(token, None, Sight(guard._own, facts, known.knowledge.keys, known.knowledge.version))
         for other in (world.token(), "\ud800"):
             seen._young = {hash(other): next(iter(seen._young.values()))}
             assert seen.fetch(other, None) is None

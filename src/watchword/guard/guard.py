@@ -13,7 +13,6 @@ from typing import Final, final
 from watchword import errors
 from watchword.core.caller import Caller, Data, Facts
 from watchword.core.cutoffs import Position
-from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.keys import PublicKey
 from watchword.core.keyset import KeySet
@@ -26,8 +25,9 @@ from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
-from watchword.guard.seen import Seen, Sight
-from watchword.guard.source import FixedKeys, Known, Paced, Source
+from watchword.guard.seen import Seen
+from watchword.guard.source import FixedKeys, Paced, Source
+from watchword.guard.trust import OwnTrust
 from watchword.transport import Address, Credentials
 
 START_TIME: Final = 5.0
@@ -100,10 +100,7 @@ class Guard:
             raise ValueError("max_cached is a number of tokens, 0 for none")
         self.issuer = issuer
         self.audience = audience
-        self._verifier = Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock)
-        self._grants = Grants(roles or {}, inherits or {})
         self._seen = Seen(max_cached)
-        self._clock = clock
         self._max_staleness = max_staleness.total_seconds()
         self._bound = math.inf if unsafely_accept_stale else self._max_staleness
         self._shortest = self._longest = self._max_staleness  # of the bounds that the source knows of
@@ -119,6 +116,14 @@ class Guard:
                 max_staleness=max_staleness,
                 credentials=Credentials.later(client_id, client_secret),
             )
+        self._own = OwnTrust(
+            Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock),
+            Grants(roles or {}, inherits or {}),
+            self._source,
+            self._seen,
+            max_staleness=self._max_staleness,
+            clock=clock,
+        )
         self.expect(self._bound)
         self._catching_up = CatchingUp(self._source)
 
@@ -134,7 +139,8 @@ class Guard:
         try:
             if rule is not anyone:
                 field = authorization[0] if len(authorization) == 1 else b""
-                facts = self._recall(self._seen.field(field), field, decision, self._bound)
+                sight, decision.judge = self._seen.field(field), self
+                facts = None if sight is None else sight.trust.recall(sight, field, decision, self._bound)
                 if facts is None:
                     bound = self._bound if rule is None or rule.bound is None else rule.bound
                     facts = self._verified(bearer_token(authorization), field, decision, bound)
@@ -154,7 +160,8 @@ class Guard:
         decision = Decision("verify", "-")
         try:
             text = token if type(token) is str else _text(token)
-            facts = self._recall(self._seen.token(text), text, decision, self._bound)
+            sight, decision.judge = self._seen.token(text), self
+            facts = None if sight is None else sight.trust.recall(sight, text, decision, self._bound)
             if facts is None:
                 facts = self._verified(text, None, decision, self._bound)
         except Refused as refusal:
@@ -175,7 +182,8 @@ class Guard:
         """Verify a data token that another client sent to this service, cutoffs included; raise `Refused`."""
         decision = Decision("data", "-")
         try:
-            data = self._data(_text(token), decision)
+            self._begin()
+            data = self._own.data(_text(token), decision, self._bound)
         except Refused as refusal:
             decision.decided(None, refusal)
             raise
@@ -216,93 +224,18 @@ class Guard:
         if isinstance(self._source, Paced):
             self._source.expect(bound)
 
-    def _recall(self, sight: Sight | None, shown: str | bytes, decision: Decision, bound: float) -> Facts | None:
-        """The facts of a token seen before, if it would certainly be found good again; all else goes the long way."""
-        known = self._source.known
-        if sight is None or known is None:
-            return None
-        facts = sight.facts
-        if not facts.begins <= self._clock() < facts.ends:
-            return None
-        if sight.version is not known.knowledge.version and not self._stands_still(sight, known.knowledge):
-            return None
-        if self._source.clock() - known.as_of > bound:  # last of all: a pause before this line counts
-            return None
-        decision.shown, decision.facts, decision.judge = shown, facts, self
-        return facts
-
-    def _stands_still(self, sight: Sight, knowledge: Knowledge) -> bool:
-        """Whether newer knowledge has the same keys, and nothing against a token that was judged by older."""
-        if sight.keys is not knowledge.keys or self._judgement(sight.facts, knowledge) is not None:
-            return False
-        sight.version = knowledge.version
-        return True
-
     def _verified(self, token: str, field: bytes | None, decision: Decision, bound: float) -> Facts:
         """The checks between a token's presence and the rule; ``field`` is where it stood, if in one."""
-        facts = self._recall(self._seen.fetch(token, field), token, decision, bound)
+        sight = self._seen.fetch(token, field)
+        facts = None if sight is None else sight.trust.recall(sight, token, decision, bound)
         if facts is not None:
             return facts
-        decision.shown, decision.judge, known = token, self, self._known()
-        try:
-            facts = self._verifier.facts(token, keys=known.knowledge.keys, grants=self._grants)
-            self._judge(facts, known.knowledge, decision)
-        except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(known, min(bound, self._max_staleness), verified=False)
-            raise
-        self._check_age(known, bound, verified=True)
-        self._seen.keep(token, field, facts, known.knowledge)
-        return facts
+        self._begin()
+        return self._own.verified(token, field, decision, bound)
 
-    def _known(self) -> Known:
+    def _begin(self) -> None:
         if not self._begun:
             self.start()
-        known = self._source.known
-        if known is None:
-            raise errors.NotReady(self._source.last_error or "nothing is known yet")
-        return known
-
-    def _data(self, token: str, decision: Decision) -> Data:
-        decision.shown, known = token, self._known()
-        try:
-            data = self._verifier.verify_data(token, keys=known.knowledge.keys)
-            self._judge(data._facts, known.knowledge, decision)
-        except (errors.UnknownKey, errors.FormerEpoch):
-            self._check_age(known, self._max_staleness, verified=False)
-            raise
-        self._check_age(known, self._bound, verified=True)
-        return data
-
-    def _judge(self, facts: Facts, knowledge: Knowledge, decision: Decision) -> None:
-        decision.facts = facts
-        refusal = self._judgement(facts, knowledge)
-        if refusal is not None:
-            raise refusal
-
-    def _judgement(self, facts: Facts, knowledge: Knowledge) -> Refused | None:
-        position = facts.position
-        if position is not None and (position.epoch != knowledge.epoch or position.number > knowledge.number):
-            self._source.wake()
-        return knowledge.judge(
-            position,
-            client=facts.client or "",
-            roles=facts.grant.named,
-            subject=facts.subject,
-            session=facts.session or "",
-            token=facts.token_id or "",
-        )
-
-    def _check_age(self, known: Known, bound: float, *, verified: bool) -> None:
-        """Refuse if what is known is too old.
-
-        What newer knowledge could turn into an acceptance, an unknown key or epoch, is no verdict while this is old,
-        also where acceptances may rest on it.
-        """
-        age = self._source.clock() - known.as_of  # last of all: a pause before this line counts
-        if age > bound:
-            if verified:
-                self._source.wake()  # one of ours waits: no need to sit out a long pause between attempts
-            raise errors.Stale(f"known as of {age:.1f} s ago") from None
 
     # -- Life
 

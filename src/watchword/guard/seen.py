@@ -6,13 +6,13 @@ allowed: whoever asks still holds clock, cutoffs and age against it.
 
 import hashlib
 import secrets
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import msgspec
 
 from watchword.core.caller import Facts
-from watchword.core.feed import Knowledge
 from watchword.core.keyset import KeySet
+from watchword.guard.decisions import Decision
 
 _AT_HAND: Final = 4096  # tokens, and as many fields, whose whole text is kept too
 _END: Final = 24  # characters of a signature: no two tokens share so many, and if they did, the whole text decides
@@ -20,13 +20,21 @@ _DIGEST_BYTES: Final = 16
 _SCHEME: Final = len(b"Bearer ")
 
 
-class Sight(msgspec.Struct, gc=False):
-    """A token that was found good: under which keys, and by which knowledge it was judged last."""
+class Recalling(Protocol):
+    """What found a token good, and knows whether it still is."""
 
+    def recall(self, sight: "Sight", shown: str | bytes, decision: Decision, bound: float) -> Facts | None:
+        """The facts of a token seen before, if it would certainly be found good again; all else goes the long way."""
+
+
+class Sight(msgspec.Struct, gc=False):
+    """A token that was found good: by whom, under which keys, and by which knowledge it was judged last."""
+
+    trust: Recalling
     facts: Facts
     keys: KeySet
     version: object
-    digest: bytes
+    digest: bytes = b""
 
 
 @final
@@ -74,10 +82,11 @@ class Seen:
         self._store(token, field, sight)
         return sight
 
-    def keep(self, token: str, field: bytes | None, facts: Facts, knowledge: Knowledge) -> None:
-        """Remember a token that was verified with these keys and judged by this knowledge."""
+    def keep(self, token: str, field: bytes | None, sight: Sight) -> None:
+        """Remember a token that was verified."""
         if self._half:
-            self._store(token, field, Sight(facts, knowledge.keys, knowledge.version, self._digest(token)))
+            sight.digest = self._digest(token)
+            self._store(token, field, sight)
 
     def _store(self, token: str, field: bytes | None, sight: Sight) -> None:
         if field is None:

@@ -11,6 +11,7 @@ from watchword.errors import Refused
 from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone, owner, permission, role, scope, signed_in
+from watchword.guard.tickets import Tickets
 
 __all__ = [
     "Caller",
@@ -26,6 +27,7 @@ __all__ = [
     "Rule",
     "SecretKey",
     "SecretKeySet",
+    "Tickets",
     "Verifier",
     "anyone",
     "owner",

@@ -277,6 +277,33 @@ class Behind(Unknowing):
     sentence = "The change that this request refers to is not known here yet. Try again soon."
 
 
+# -- Tickets of browsers
+
+
+class InvalidTicket(Refused):
+    """No ticket of ours, spent, older than 30 seconds, or for another path: one answer for all."""
+
+    code = "invalid_ticket"
+    sentence = "The ticket is not valid, or not any more. Ask for a new one."
+    challenge = "invalid_token"
+
+
+class TooManyTickets(Refused):
+    """One caller has asked for more tickets than anybody needs."""
+
+    code = "too_many_tickets"
+    status = 429
+    sentence = "Too many tickets at this moment. Try again soon."
+
+
+class TicketsUnavailable(Refused):
+    """The store of tickets cannot be reached, or the service has given out all that it may at this moment."""
+
+    code = "tickets_unavailable"
+    status = 503
+    sentence = "Tickets cannot be used at the moment. Try again soon."
+
+
 # -- Known, and not allowed
 
 

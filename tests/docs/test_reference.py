@@ -30,6 +30,8 @@ from watchword.guard import guard as guard_module
 from watchword.guard.challenge import problem
 from watchword.guard.decisions import Decision
 from watchword.guard.rules import anyone, signed_in
+from watchword.guard.source import boot_clock
+from watchword.guard.tickets import Tickets
 
 SETTINGS, ERRORS, ENDPOINTS, COMMANDS, GUARD, FEED = (
     DOCS / "reference" / f"{name}.md" for name in ("settings", "errors", "endpoints", "commands", "guard", "feed")
@@ -211,13 +213,21 @@ def _parameters(function: Callable[..., object]) -> list[list[str]]:
             return f"timedelta({unit}={default.total_seconds() / length:.0f})"
         if default is signed_in:
             return "signed_in"
+        if default is boot_clock:
+            return "boot_clock"
         return "time.time" if callable(default) else repr(default)
 
     return [[name, shown(each.default)] for name, each in inspect.signature(function).parameters.items()]
 
 
 @pytest.mark.parametrize(
-    ("header", "function"), [("Parameter", Guard), ("Parameter of protect", protect), ("Parameter of need", need)]
+    ("header", "function"),
+    [
+        ("Parameter", Guard),
+        ("Parameter of protect", protect),
+        ("Parameter of need", need),
+        ("Parameter of Tickets", Tickets),
+    ],
 )
 def test_every_parameter_is_documented_with_its_default(header: str, function: Callable[..., object]) -> None:
     """The tables of parameters are the signatures."""

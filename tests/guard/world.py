@@ -115,11 +115,11 @@ class Answered:
 async def ask(app: App, path: str = "/orders", method: str = "GET", token: str | None = None, **scope: Any) -> Answered:
     """Send one request straight into an ASGI app."""
     headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
-    kind = scope.pop("type", "http")
+    kind, body = scope.pop("type", "http"), scope.pop("body", b"")
     whole = {"type": kind, "method": method, "path": path, "headers": headers, "root_path": "", **scope}
     if kind == "websocket":
         del whole["method"]
-    received = [{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": b""}]
+    received = [{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": body}]
     sent: list[dict[str, Any]] = []
 
     async def receive() -> Any:

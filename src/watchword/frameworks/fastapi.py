@@ -22,6 +22,7 @@ from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy
 from watchword.guard.roots import check_roots
 from watchword.guard.rules import Rule, anyone, signed_in
+from watchword.guard.tickets import Tickets
 
 __all__ = ["need", "protect"]
 
@@ -49,12 +50,21 @@ _ANSWERS: Final = {
 }
 
 
-def protect(app: FastAPI, guard: Guard, *, open: Iterable[str] = (), policy: Policy | None = None) -> None:  # noqa: A002
+def protect(
+    app: FastAPI,
+    guard: Guard,
+    *,
+    open: Iterable[str] = (),  # noqa: A002
+    policy: Policy | None = None,
+    tickets: Tickets | None = None,
+    subprotocol: str | None = None,
+) -> None:
     """Put the wall around an app: every path needs a caller, mounted apps and the docs pages included.
 
     ``open`` lists paths (or patterns, as a `Policy` has them) that anyone may GET; other methods there need a caller.
     ``policy`` replaces "a caller" for all the rest. The wall goes innermost, so that CORS and other middleware serve
-    refusals too, and the OpenAPI document says what is needed.
+    refusals too, and the OpenAPI document says what is needed. ``tickets`` and ``subprotocol`` let browsers open
+    WebSockets: see `watchword.guard.asgi.Wall`.
 
     Call it before the app starts: ``RuntimeError`` after that, or for a second wall; ``ValueError`` if an app that is
     mounted sets a ``root_path`` other than where it is mounted, as its router would see other paths than the wall.
@@ -68,7 +78,8 @@ def protect(app: FastAPI, guard: Guard, *, open: Iterable[str] = (), policy: Pol
     rest = (("*", "/**", signed_in),) if policy is None else policy.rows
     whole = Policy(*(("GET", path, anyone) for path in open), *rest)
     check_roots(app, app.root_path)
-    app.user_middleware.append(Middleware(Wall, guard, whole, root=app.root_path))
+    wall = Middleware(Wall, guard, whole, root=app.root_path, tickets=tickets, subprotocol=subprotocol)
+    app.user_middleware.append(wall)
     _document(app, whole)
 
 

@@ -11,10 +11,13 @@ from watchword.core.cutoffs import Position
 from watchword.errors import AmbiguousCredentials, InvalidPosition, Refused
 from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
+from watchword.guard.handshakes import Handshakes
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
 from watchword.guard.roots import check_roots
-from watchword.guard.rules import Rule, anyone
+from watchword.guard.rules import Rule, anyone, signed_in
+from watchword.guard.ticket_office import TicketOffice
+from watchword.guard.tickets import Tickets
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,12 +54,26 @@ class Wall:
     The app reads ``scope["caller"]``: a `Caller`, or None on rows that are open to `anyone`; what stood there before
     is never believed. A request that names a position in ``Watchword-At-Least`` waits a little until that is known, if
     its token is good so far. A `Refused` that the app raises before it has begun to answer becomes the answer.
+
+    For browsers, ``tickets`` has the wall give out and take one-use tickets, and ``subprotocol`` names one that a
+    WebSocket may offer with a token after it.
     ``ValueError`` for an app in which some router would see other paths than the wall (`check_roots`).
     """
 
-    def __init__(self, app: App, guard: Decider, policy: Policy, *, root: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        guard: Decider,
+        policy: Policy,
+        *,
+        root: str = "",
+        tickets: Tickets | None = None,
+        subprotocol: str | None = None,
+    ) -> None:
         """``root`` is the root path that the app around the wall has set, if it has."""
         check_roots(app, root)
+        if tickets is not None:
+            app, policy = TicketOffice(app, tickets, policy), Policy(("POST", tickets.path, signed_in), *policy.rows)
         for _, _, rule in policy.rows:
             if rule.bound is not None:
                 guard.expect(rule.bound)
@@ -65,6 +82,8 @@ class Wall:
         self._decide = guard.decide
         self._rule = policy.rule
         self._realm = guard.audience
+        asked = tickets is not None or subprotocol is not None
+        self._handshakes = Handshakes(tickets, subprotocol) if asked else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide, then answer or hand on."""
@@ -74,7 +93,10 @@ class Wall:
             decision = Decision(method if isinstance(method, str) else "", path or "")
             outgoing = _Answer(decision, self._realm, scope, send, kind == "websocket")
             rule = self._rule(decision.method, decision.path) if decision.method else None
+            pass_on: Send = outgoing.pass_on
             try:
+                if self._handshakes is not None and outgoing.websocket and rule is not anyone:
+                    scope, pass_on = await self._handshakes.translate(scope, decision.path, pass_on)
                 authorization, at_least = ((), None) if rule is anyone else _fields(scope)
                 if at_least is not None and self._guard.lacks(at_least):
                     await self._catch_up(authorization, rule, decision, at_least)
@@ -87,7 +109,7 @@ class Wall:
                 await outgoing.refuse(refusal)
                 return
             try:
-                await self._app({**scope, "caller": caller}, receive, outgoing.pass_on)
+                await self._app({**scope, "caller": caller}, receive, pass_on)
             except Refused as refusal:
                 await outgoing.raised(refusal)
         elif kind == "lifespan":

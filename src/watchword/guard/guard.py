@@ -27,6 +27,7 @@ from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
 from watchword.guard.seen import Seen
 from watchword.guard.source import FixedKeys, Paced, Source
+from watchword.guard.tickets import Tickets
 from watchword.guard.trust import OwnTrust
 from watchword.transport import Address, Credentials
 
@@ -239,13 +240,15 @@ class Guard:
 
     # -- Life
 
-    def asgi(self, app: App, policy: Policy) -> App:
+    def asgi(self, app: App, policy: Policy, *, tickets: Tickets | None = None, subprotocol: str | None = None) -> App:
         """The app behind a wall: no request reaches it but those that the policy lets through.
 
         ``ValueError`` for an app that sets a ``root_path`` of its own, or holds one that does: its router would see
         other paths than the wall. For FastAPI there is `watchword.frameworks.fastapi.protect`.
+
+        ``tickets`` and ``subprotocol`` let browsers open WebSockets: see `Wall`.
         """
-        return Wall(app, self, policy)
+        return Wall(app, self, policy, tickets=tickets, subprotocol=subprotocol)
 
     def start(self) -> None:
         """Begin to follow the authority; the first decision does it too, for whoever forgot."""

@@ -99,6 +99,17 @@ async def test_a_loss_that_was_proven_is_no_move(http: AsyncClient, authority: A
     assert code(await http.get("/readyz")) == "history_lost"
 
 
+async def test_a_loss_that_is_proven_after_a_move_is_no_move(authority: Authority) -> None:
+    """The alarm stands for the server's sake, and then a guard shows an epoch that this one has never had."""
+    seen = authority.reader.cursor((await authority.reader.read(None)).page.cursor)
+    assert seen is not None
+    await _move(authority)
+    with pytest.raises(HistoryLost):
+        await authority.reader.read(seen._replace(epoch="lost", born=seen.born + 1e6))
+    with pytest.raises(HistoryLost, match="a later epoch"):
+        await keep_history(authority)
+
+
 async def test_a_move_that_lost_something_after_all_is_found(http: AsyncClient, authority: Authority) -> None:
     """The next guard that has seen more closes the feed again."""
     async with authority.changing() as connection:

@@ -10,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.authority import Authority
 from watchword.authority.database import Database
 from watchword.authority.log.cut import cut_token
+from watchword.authority.log.pages import Lost
 from watchword.authority.log.reader import LogReader
+from watchword.authority.recover import recover
+from watchword.errors import HistoryLost
 
 pytestmark = pytest.mark.both_databases
 
@@ -105,3 +108,29 @@ async def test_a_change_by_another_process_wakes(authority: Authority) -> None:
         await cut_token(connection, "t")
     await another.dispose()
     assert await authority.reader.wait(move, 10)
+
+
+async def test_one_recovery_is_enough_for_all_who_ask_before_it(authority: Authority) -> None:
+    """Several recoveries are lost, and the clock is behind: what each guard has seen counts, also under the alarm."""
+    first = authority.reader.cursor((await authority.reader.read(None)).page.cursor)
+    assert first is not None
+    later = [first._replace(epoch=f"lost-{days}", born=first.born + 86_400 * days) for days in (2, 1, 3)]
+    for seen in [*later, *later]:
+        with pytest.raises(HistoryLost):
+            await authority.reader.read(seen)
+    await recover(authority)
+    for seen in later:
+        page = (await authority.reader.read(seen)).page
+        assert page.after is None
+        assert page.born > seen.born
+
+
+async def test_what_a_guard_shows_under_an_alarm_is_written_once(authority: Authority) -> None:
+    """Guards ask again and again while the feed is closed: nothing but a later epoch than any before is news."""
+    first = authority.reader.cursor((await authority.reader.read(None)).page.cursor)
+    assert first is not None
+    seen = first._replace(epoch="lost", born=first.born + 1e6)
+    for after in (seen._replace(number=first.number + 1), seen, first, None):
+        with pytest.raises(HistoryLost) as found:
+            await authority.reader.read(after)
+        assert isinstance(found.value, Lost) is (after is not None and after.number > first.number)

@@ -21,6 +21,9 @@ from watchword.authority.schema import entries, head
 from watchword.core.cutoffs import Cutoff, Position, Scope
 from watchword.errors import Unavailable
 
+BORN_STEP: Final = 0.001
+"""How much later than another epoch one is at least said to begin, in seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -196,7 +199,7 @@ async def new_epoch(connection: AsyncConnection, *, clone: bool = False, epoch: 
     """
     before = await read_head(connection)
     number, epoch = before.number + 1, epoch or new_id()
-    born = max(before.now, before.born + 0.001)  # whatever the clock was set to since
+    born = max(before.now, before.born + BORN_STEP)  # whatever the clock was set to since
     values = {"epoch": epoch, "born": born, "position": number, "mark": new_id(), "floor": number, "alarm": None}
     here = {"identity": before.witness} | ({"instance": new_id()} if clone else {})
     await connection.execute(update(head).values(**values, **here))

@@ -4,11 +4,11 @@ import hashlib
 import hmac
 from typing import Final, NamedTuple, Self
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.keys.keyring import page_keys
-from watchword.authority.log.head import Head, read_head
+from watchword.authority.log.head import BORN_STEP, Head, read_head
 from watchword.authority.schema import entries, head
 from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode
 from watchword.core.feed import KEYS, Page, PageEntry
@@ -81,14 +81,19 @@ async def read_page(
     of this very database, so the database went back. ``at`` is the head, if the same snapshot has read it already.
     """
     at = at or await read_head(connection)
+    if after is not None and after.instance != at.instance:
+        after = None  # what it says is of another log
+    if after is not None and after.epoch != at.epoch and after.born >= at.born:
+        # Also under an alarm: the next epoch must be later than all that anybody has seen.
+        raise Lost(at.epoch, "a guard has seen a later epoch", after.born)
     if at.alarm is not None:
         raise HistoryLost(at.alarm)
     if at.witness != at.identity:
         raise Moved(at)
-    if after is None or after.instance != at.instance:
+    if after is None or after.epoch != at.epoch:
         return await _snapshot(connection, issuer, at, key)
     await _check_history(connection, at, after)
-    if after.epoch != at.epoch or after.number < at.floor:
+    if after.number < at.floor:
         return await _snapshot(connection, issuer, at, key)
     query = select(entries).where(entries.c.position > after.number).order_by(entries.c.position).limit(PAGE_ENTRIES)
     rows = (await connection.execute(query)).mappings().all()
@@ -110,12 +115,15 @@ async def read_page(
 
 
 async def sound_alarm(connection: AsyncConnection, epoch: str, why: str, born: float = 0.0) -> None:
-    """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been."""
-    later = case(
-        (head.c.born < born, born), else_=head.c.born
-    )  # a new epoch begins after that, whatever the clock says
-    here = head.c.epoch == epoch, head.c.alarm.is_(None)
-    await connection.execute(update(head).where(*here).values(alarm=why, born=later))
+    """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been.
+
+    ``born`` is of the later epoch that a guard has seen: from here on ours counts as later, and the next one begins
+    after that, whatever the clock says. Such a guard is heard also while an alarm stands already.
+    """
+    later = born + BORN_STEP
+    news = or_(head.c.alarm.is_(None), head.c.born < later)
+    values = {"alarm": why, "born": case((head.c.born < later, later), else_=head.c.born)}
+    await connection.execute(update(head).where(head.c.epoch == epoch, news).values(values))
 
 
 async def adopt(connection: AsyncConnection, moved: Moved) -> None:
@@ -145,11 +153,7 @@ async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: byt
 
 
 async def _check_history(connection: AsyncConnection, at: Head, after: Cursor) -> None:
-    """A cursor of this instance names something that this database holds, or held before a recovery; else `Lost`."""
-    if after.epoch != at.epoch:
-        if after.born >= at.born:
-            raise Lost(at.epoch, "a guard has seen a later epoch", after.born)
-        return
+    """A cursor of this epoch names something that this database holds; else `Lost`."""
     if after.number > at.number:
         raise Lost(at.epoch, f"a guard has seen {after.number}, the log ends at {at.number}")
     mark: str | None = at.mark

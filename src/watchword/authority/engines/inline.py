@@ -47,6 +47,10 @@ class InlineConnection:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def run(self, statement: str) -> None:
+        """Run a statement that waits for nothing and gives no rows."""
+        self._connection.execute(statement)
+
     async def commit(self) -> None:
         """Commit; in a thread if there is anything to be written to the disk."""
         if self._connection.total_changes == self._changes:

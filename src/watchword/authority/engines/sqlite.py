@@ -1,10 +1,9 @@
 """SQLite: one file, one writer at a time, and every commit on the disk."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from watchword.authority.engines.inline import InlineConnection, Row
 from watchword.authority.engines.prepared import Prepared
+from watchword.authority.engines.shared import SharedCommits
 
 LOCK_SECONDS: Final = 5.0
 """How long a writer waits for one of another process."""
@@ -34,14 +34,18 @@ class SqliteEngine:
         self._now = now
         self._single: InlineConnection | None = None
         # One writer of this process at a time: SQLite's own waiting is a poll that is neither fair nor quick.
-        self._turn = asyncio.Lock()
+        self._writers = SharedCommits(self._transaction)
         self._commits = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
         async def connect(*_: object, **__: object) -> InlineConnection:
             return InlineConnection(path, self._commits, LOCK_SECONDS)
 
-        # What is bound to a statement may be a hash or a wrapped key: neither errors nor logs quote it.
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", async_creator=connect, hide_parameters=True)
+        self._engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}",
+            async_creator=connect,
+            hide_parameters=True,  # what is bound may be a hash or a wrapped key: neither errors nor logs quote it
+            pool_use_lifo=True,  # a connection that was used just now has its pages at hand
+        )
         _prepare(self._engine.sync_engine, now)
 
     @asynccontextmanager
@@ -57,10 +61,13 @@ class SqliteEngine:
             await self._single.create_function(CLOCK, 0, self._now)
         return await self._single.fetch(*query.bound(self._engine.dialect, values))
 
+    def writing(self, *, alone: bool) -> AbstractAsyncContextManager[AsyncConnection]:  # noqa: ARG002 - it always is
+        """Alone from its beginning; those who wait for one another share the commit."""
+        return self._writers.turn()
+
     @asynccontextmanager
-    async def writing(self, *, alone: bool) -> AsyncIterator[AsyncConnection]:  # noqa: ARG002 - it always is
-        """Alone from its beginning."""
-        async with self._turn, self._engine.connect() as connection:
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
             await connection.execution_options(watchword_writing=True)
             async with connection.begin():
                 yield connection

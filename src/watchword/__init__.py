@@ -11,11 +11,13 @@ from watchword.errors import Refused
 from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone, owner, permission, role, scope, signed_in
+from watchword.guard.ticket_folder import DirectoryTickets
 from watchword.guard.tickets import Tickets
 
 __all__ = [
     "Caller",
     "Data",
+    "DirectoryTickets",
     "Guard",
     "Issuer",
     "Key",

@@ -153,6 +153,13 @@ class NotYetValid(InvalidToken):
     sentence = "The token is not valid yet."
 
 
+class AnotherCaller(InvalidToken):
+    """A fresh token for an open connection is not of the subject, session and client that opened it."""
+
+    code = "another_caller"
+    sentence = "The token is not of the caller who opened this connection."
+
+
 class Expired(InvalidToken):
     """``exp`` is over."""
 

@@ -268,6 +268,14 @@ class Told:
     def stands(self, bound: float) -> Refused | None:
         """Whatever the bound."""
 
+    async def gone(self) -> Refused:
+        """Not here."""
+        raise NotImplementedError
+
+    def renew(self, token: str | bytes) -> Caller:
+        """Not here."""
+        raise NotImplementedError
+
     def decided(self, rule: object, refusal: Refused | None) -> None:
         """Keep."""
         self.lines.append((rule, refusal))

@@ -258,7 +258,7 @@ def test_the_order_of_the_checks_names_every_code_of_a_guard() -> None:
 def test_the_audit_line_and_the_problem_are_documented() -> None:
     """The fields of a log record, and the members of a refusal's body."""
     text = GUARD.read_text()
-    assert [row[0] for row in rows(text, "Field")] == list(Decision("GET", "/")._fields(None, None))
+    assert [row[0] for row in rows(text, "Field")] == list(Decision("GET", "/")._fields("", None, None))
     body = problem(errors.NotPermitted(missing=["role editor"]), "d")
     assert [row[0] for row in rows(sections(GUARD, 2)["The refusal"], "Member")] == list(body)
 

@@ -435,11 +435,11 @@ class TestWebSockets:
         with client.websocket_connect("/ws?late", headers={"Authorization": f"Bearer {world.token()}"}) as socket:
             with pytest.raises(WebSocketDisconnect) as closed:
                 socket.receive_text()
-            assert (closed.value.code, closed.value.reason) == (1008, "not_permitted")
+            assert (closed.value.code, closed.value.reason) == (3003, "not_permitted")
 
     async def test_servers_without_the_extension(self, world: World) -> None:
         """Elsewhere it is closed before it was accepted."""
         nothing: list[dict[str, Any] | None] = [{}, None]
         for extensions in nothing:
             answered = await ask(world.guard().asgi(denied(), POLICY), type="websocket", extensions=extensions)
-            assert answered.sent == [{"type": "websocket.close", "code": 1008, "reason": "no_token"}]
+            assert answered.sent == [{"type": "websocket.close", "code": 3000, "reason": "no_token"}]

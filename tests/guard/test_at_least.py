@@ -165,7 +165,7 @@ class TestWaiting:
         assert [message["type"] for message in (await task).sent] == ["websocket.accept", "websocket.close"]
         monkeypatch.setattr(catching_up, "MAX_WAIT", 0.0)
         answer = await ask(app, **at_least(world.token(), "e1.7", type="websocket"))
-        assert answer.sent == [{"type": "websocket.close", "code": 1008, "reason": "behind"}]
+        assert answer.sent == [{"type": "websocket.close", "code": 1013, "reason": "behind"}]
 
 
 class TestReach:

@@ -7,8 +7,9 @@ import pytest
 from tests.guard.world import World, ask
 
 from watchword import Policy, Refused, anyone, errors, owner, role
-from watchword.guard.asgi import Receive, Scope, Send, _Answer
+from watchword.guard.asgi import Receive, Scope, Send
 from watchword.guard.decisions import Decision
+from watchword.guard.exchange import Exchange
 
 POLICY = Policy(("GET", "/health", anyone), ("GET", "/**", role("editor")))
 
@@ -199,6 +200,6 @@ def test_reprs_show_no_token(world: World) -> None:
     """What holds a request on its way shows none of it, should it end up in a traceback."""
     decision = Decision("GET", "/orders")
     decision.shown = b"Bearer " + world.token().encode()
-    answer = _Answer(decision, "orders", {"headers": [(b"authorization", decision.shown)]}, None, False)  # type: ignore[arg-type]
+    answer = Exchange(decision, "orders", {"headers": [(b"authorization", decision.shown)]}, None, None, False, None)  # type: ignore[arg-type]
     assert repr(decision) == "Decision('GET', '/orders')"
-    assert repr(answer) == "_Answer(...)"
+    assert repr(answer) == "Exchange(...)"

@@ -6,7 +6,7 @@ from typing import Any
 from watchword import Guard, Issuer, Key, Position
 from watchword.core.feed import Page, PageEntry, PageKey, fold
 from watchword.guard.asgi import App
-from watchword.guard.source import Known
+from watchword.guard.source import Known, Listeners
 
 ISSUER = "https://auth.example"
 AUDIENCE = "orders"
@@ -26,6 +26,7 @@ class World:
         self.last_error: str | None = None
         self.issuer = Issuer(ISSUER, key, clock=lambda: self.wall_time)
         self.known: Known | None = None
+        self.listeners = Listeners()
         self.learn()
 
     # -- the Source
@@ -67,7 +68,7 @@ class World:
             keys = []
         keys += [PageKey(kid, "withdrawn", None) for kid in withdrawn]
         page = Page(ISSUER, "i1", epoch, None, self.number, self.number, floor, [], keys, "c")
-        self.known = Known(fold(None, page), self.now)
+        self._know(Known(fold(None, page), self.now))
 
     def cut_off(self, scope: str, id_: str, reason: str) -> None:
         """One more entry in the log, known as of now."""
@@ -76,7 +77,11 @@ class World:
         self.number += 1
         entry = PageEntry(self.number, scope, id_, reason)
         page = Page(ISSUER, "i1", EPOCH, known.number, self.number, self.number, known.floor, [entry], None, "c")
-        self.known = Known(fold(known, page), self.now)
+        self._know(Known(fold(known, page), self.now))
+
+    def _know(self, known: Known) -> None:
+        before, self.known = self.known, known
+        self.listeners.tell(before, known)
 
     def token(self, **claims: Any) -> str:
         """Ada's token for this service, with changes."""

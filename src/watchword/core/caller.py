@@ -33,6 +33,12 @@ class Showing(Protocol):
     def stands(self, bound: float) -> Refused | None:
         """Whether the token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
 
+    async def gone(self) -> Refused:
+        """Wait until the token stands no more; why."""
+
+    def renew(self, token: str | bytes) -> "Caller":
+        """Let the connection that is open by the token live by a fresh one from now on; raise `Refused`."""
+
     def decided(self, rule: Requirement, refusal: Refused | None) -> None:
         """A handler held this rule against the caller: it is satisfied (None), or this refusal is raised."""
 
@@ -49,6 +55,14 @@ class Text:
     def stands(self, bound: float) -> Refused | None:
         """Nothing is known of revocations: only a rule that takes knowledge of any age is satisfied by that."""
         return None if bound == math.inf else Stale("verified without a guard: nothing is known of revocations")
+
+    async def gone(self) -> Refused:
+        """``RuntimeError``: no revocation is ever heard of, and to wait for the expiry alone would look like more."""
+        raise RuntimeError("verified without a guard: nobody would hear that the caller is gone")
+
+    def renew(self, token: str | bytes) -> "Caller":  # noqa: ARG002 - the protocol's
+        """``RuntimeError``: no connection is open by this token."""
+        raise RuntimeError("verified without a guard: no connection is open by this token")
 
     def decided(self, rule: Requirement, refusal: Refused | None) -> None:
         """Nobody is told."""
@@ -229,6 +243,23 @@ class Caller(_Verified):
         self._shown.decided(rule, refusal)
         if refusal is not None:
             raise refusal
+
+    async def gone(self) -> Refused:
+        """Wait until this caller stands no more, and give the refusal that says why: for work that goes on meanwhile.
+
+        Revoked, expired, or what the guard knows too old to say. If the caller's connection was given a fresh token
+        (`renew`), that counts. On an asyncio event loop; ``RuntimeError`` for a caller that no guard has verified.
+        """
+        return await self._shown.gone()
+
+    def renew(self, token: str | bytes) -> "Caller":
+        """Let this caller's open connection, a WebSocket or a stream, live by a fresh token from now on.
+
+        It gives the caller of the fresh token. `Refused` if that does not stand, is not of the same subject, session
+        and client, or does not satisfy the rules that opened the connection; then the connection lives on by the token
+        that it has. Call it on the event loop; ``RuntimeError`` if no connection is open.
+        """
+        return self._shown.renew(token)
 
     def __repr__(self) -> str:
         return f"Caller(subject={self.subject!r}, client={self.client!r}, roles={sorted(self.roles)})"

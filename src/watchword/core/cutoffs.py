@@ -109,7 +109,7 @@ class Cutoffs:
     so: to look through 100,000 takes some milliseconds.
     """
 
-    __slots__ = ("_base", "_delta", "latest")
+    __slots__ = ("_base", "_base_latest", "_delta", "latest")
 
     latest: int
     """No cutoff here is of a higher number: what was minted at it or later stands."""
@@ -118,7 +118,7 @@ class Cutoffs:
         self._base: dict[_Key, Cutoff] = {}
         self._delta: dict[_Key, Cutoff] = {}
         _keep_latest(self._base, cutoffs)
-        self.latest = _highest(self._base.values())
+        self.latest = self._base_latest = _highest(self._base.values())
 
     def with_added(self, cutoffs: Iterable[Cutoff], floor: int) -> "Cutoffs":
         """A new collection with these added; what the floor makes needless goes soon.
@@ -138,6 +138,7 @@ class Cutoffs:
             return self
         added = Cutoffs()
         added._base, added._delta, added.latest = base, delta, latest
+        added._base_latest = self._base_latest if base is self._base else latest
         return added
 
     def applying(self, *, client: str, roles: Iterable[str], subject: str, session: str, token: str) -> list[Cutoff]:
@@ -148,6 +149,12 @@ class Cutoffs:
         if self._delta:
             found += [self._delta[key] for key in keys if key in self._delta]
         return found
+
+    def since(self, number: int) -> Iterator[Cutoff]:
+        """Those of a higher number, in no order: out of the small delta, and of the base only if it has such."""
+        for held, latest in ((self._base, self._base_latest), (self._delta, self.latest)):
+            if latest > number:
+                yield from (cutoff for cutoff in held.values() if cutoff.number > number)
 
     def __iter__(self) -> Iterator[Cutoff]:
         return iter(_folded(self._base, self._delta).values())

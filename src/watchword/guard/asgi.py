@@ -1,16 +1,13 @@
 """The wall: ASGI middleware that lets nothing through but what a policy allows."""
 
-import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol, final
-
-import msgspec
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, final
 
 from watchword.core.caller import Caller
 from watchword.core.cutoffs import Position
 from watchword.errors import AmbiguousCredentials, InvalidPosition, Refused
-from watchword.guard.challenge import answer
 from watchword.guard.decisions import Decision
+from watchword.guard.exchange import Exchange, Message, Receive, Scope, Send
 from watchword.guard.handshakes import Handshakes
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
@@ -19,10 +16,8 @@ from watchword.guard.rules import Rule, anyone, signed_in
 from watchword.guard.ticket_office import TicketOffice
 from watchword.guard.tickets import Tickets
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+__all__ = ["App", "Message", "Receive", "Scope", "Send", "Wall"]
+
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -42,9 +37,6 @@ class Decider(Protocol):
 
     async def reach(self, position: Position) -> None:
         """Wait a little until this position is known; raise `Refused`."""
-
-
-_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 
 
 @final
@@ -91,30 +83,42 @@ class Wall:
         if kind == "http" or kind == "websocket":
             method, path = scope.get("method") if kind == "http" else "GET", route_path(scope)
             decision = Decision(method if isinstance(method, str) else "", path or "")
-            outgoing = _Answer(decision, self._realm, scope, send, kind == "websocket")
-            rule = self._rule(decision.method, decision.path) if decision.method else None
-            pass_on: Send = outgoing.pass_on
+            exchange = Exchange(decision, self._realm, scope, receive, send, kind == "websocket", self._decide)
+            rule = decision.rule = self._rule(decision.method, decision.path) if decision.method else None
+            pass_on: Send = exchange.pass_on
             try:
-                if self._handshakes is not None and outgoing.websocket and rule is not anyone:
+                if self._handshakes is not None and exchange.websocket and rule is not anyone:
                     scope, pass_on = await self._handshakes.translate(scope, decision.path, pass_on)
                 authorization, at_least = ((), None) if rule is anyone else _fields(scope)
                 if at_least is not None and self._guard.lacks(at_least):
                     await self._catch_up(authorization, rule, decision, at_least)
                 caller = self._decide(authorization, rule, decision)
+                if caller is not None:
+                    exchange.begin()
             except Refused as refusal:
                 if refusal not in decision.refusals:
                     decision.decided(rule, refusal)
-                if outgoing.websocket:
+                if exchange.websocket:
                     await receive()  # the handshake, which ASGI wants to be taken before it is denied
-                await outgoing.refuse(refusal)
+                await exchange.refuse(refusal)
                 return
-            try:
-                await self._app({**scope, "caller": caller}, receive, pass_on)
-            except Refused as refusal:
-                await outgoing.raised(refusal)
+            await self._let_in(exchange, {**scope, "caller": caller}, pass_on)
         elif kind == "lifespan":
             await self._app(scope, receive, send)
         # Nothing else is spoken here: what cannot be decided about does not pass.
+
+    async def _let_in(self, exchange: Exchange, scope: Scope, pass_on: Send) -> None:
+        """Let the app answer, and hold a connection open for no longer than its caller stands."""
+        try:
+            await self._app(scope, exchange.take_in, pass_on)
+        except Refused as refusal:
+            await exchange.raised(refusal)
+        except BaseException as error:
+            if exchange.connection is None or not exchange.connection.caused(error):
+                raise
+        finally:
+            if exchange.connection is not None:
+                await exchange.connection.over()
 
     async def _catch_up(
         self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision, at_least: Position
@@ -124,91 +128,6 @@ class Wall:
         self._decide(authorization, rule, decision)
         decision.preliminary = False
         await self._guard.reach(at_least)
-
-
-class _Answer(msgspec.Struct):
-    """The answer to one request on its way out through the wall: the app's, or a refusal."""
-
-    decision: Decision
-    realm: str
-    scope: Scope
-    send: Send
-    websocket: bool
-    begun: bool = False  # the app's answer, or the WebSocket, has begun
-    replaced: bool = False  # the app's answer gives way to a refusal
-    closed: bool = False  # the app has closed the WebSocket, or answered its handshake otherwise
-
-    def pass_on(self, message: Message) -> Awaitable[None]:
-        """What the app sends, unless it is a server error made of a refusal: then the refusal itself.
-
-        The exception handlers of an app do not reach into the apps mounted in it: their last resort answers 500 to
-        whatever was raised there, and raises it again after that.
-        """
-        if self.websocket:
-            self.begun = True
-            self.closed = self.closed or message["type"] not in ("websocket.accept", "websocket.send")
-        if self.begun:
-            return _nothing() if self.replaced else self.send(message)
-        self.begun, kind = True, message["type"]
-        if kind == "http.response.start" and message["status"] >= 500:
-            refusal = self._behind(message["status"])
-            if refusal is not None:
-                self.replaced = True
-                return self.refuse(self._told(refusal))
-        return self.send(message)
-
-    async def raised(self, refusal: Refused) -> None:
-        """The app raised a refusal: answer it as far as that is still possible."""
-        if self.replaced or self.closed:
-            return
-        if not self.begun:
-            await self.refuse(self._told(refusal))
-        elif self.websocket:
-            await self.send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": self._told(refusal).code})
-        else:
-            raise refusal  # half an answer is out: only the server can break it off
-
-    async def refuse(self, refusal: Refused) -> None:
-        """Answer with a refusal."""
-        status, headers, body = answer(refusal, realm=self.realm, decision=self.decision.id)
-        kind = "http.response"
-        if self.websocket:
-            extensions = self.scope.get("extensions")
-            if not isinstance(extensions, Mapping) or "websocket.http.response" not in extensions:
-                await self.send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal.code})
-                return
-            kind = "websocket.http.response"
-        await self.send({"type": f"{kind}.start", "status": status, "headers": headers})
-        await self.send({"type": f"{kind}.body", "body": body})
-
-    def __repr__(self) -> str:
-        return "_Answer(...)"  # a scope holds the token
-
-    def _behind(self, status: int) -> Refused | None:
-        """The refusal that an app's server error comes from, if it does."""
-        handled = sys.exception()
-        if handled is not None:
-            return _refusal_in(handled)  # None for a bug of the app's own, whatever was refused before
-        # A last resort that answers later than it catches says 500; an app that means its answer says another.
-        noted = self.decision.refusals if status == 500 else ()
-        return noted[-1] if noted else None
-
-    def _told(self, refusal: Refused) -> Refused:
-        """See that a refusal has its line in the audit log."""
-        if refusal not in self.decision.refusals:
-            self.decision.decided(None, refusal)
-        return refusal
-
-
-async def _nothing() -> None:
-    pass
-
-
-def _refusal_in(error: BaseException | None) -> Refused | None:
-    """The refusal itself, or the first one in a group of errors."""
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_refusal_in, error.exceptions)), None)
-    return error if isinstance(error, Refused) else None
 
 
 def _fields(scope: Scope) -> tuple[Sequence[bytes], Position | None]:

@@ -8,23 +8,59 @@ What is open to anyone is no decision about anybody, and DEBUG: health probes wo
 import logging
 import re
 import secrets
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
 
-from watchword.core.caller import Facts, Requirement, fingerprint
+from watchword.core.caller import Caller, Facts, Requirement, fingerprint
 from watchword.errors import NotReady, Refused, Unknowing
-from watchword.guard.rules import anyone
+from watchword.guard.rules import Rule, anyone
 
 logger = logging.getLogger("watchword.decisions")
 
 ALLOWED: Final = "allowed"
+CLOSED: Final = "closed"
+REFUSED: Final = "refused"
 _TEXT_LIMIT = 200
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")
 
 
+class Watch(Protocol):
+    """A token that is watched."""
+
+    def refusal(self) -> Refused | None:
+        """Why it stands no more, by what is known now; None if it stands."""
+
+    def stop(self) -> None:
+        """Watch it no more; again is harmless."""
+
+
+class Watching(Protocol):
+    """Who hears the end of tokens."""
+
+    def watch(self, decision: "Decision", end: Callable[[Refused], None], *, connected: bool = False) -> Watch:
+        """Call ``end``, once, when a decision's token stands no more."""
+
+    async def gone(self, decision: "Decision") -> Refused:
+        """Wait until a decision's token stands no more; why."""
+
+
+class Open(Protocol):
+    """A connection that is open: by which token it lives, and how it gets a fresh one."""
+
+    decision: "Decision"
+
+    def renew(self, token: str | bytes) -> Caller:
+        """Live by this token from now on; raise `Refused`."""
+
+
 class Judge(Protocol):
     """What a decision needs of the guard that made it."""
+
+    @property
+    def lookouts(self) -> Watching:
+        """Who hears the end of its tokens."""
 
     def stands(self, token: str, bound: float) -> Refused | None:
         """Whether a token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
@@ -35,6 +71,9 @@ class Decision(msgspec.Struct):
 
     ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none. ``judge`` is the
     guard that verified it. ``preliminary`` is whether the request is decided about once more before it is let in.
+
+    ``rule`` is the policy's, ``held`` what else the caller was held against before its connection was open, and
+    ``connection`` is that connection, as long as it is.
     """
 
     method: str
@@ -44,6 +83,9 @@ class Decision(msgspec.Struct):
     judge: Judge | None = None
     preliminary: bool = False
     refusals: tuple[Refused, ...] = ()
+    rule: Rule | None = None
+    held: tuple[Requirement, ...] = ()
+    connection: Open | None = None
     _id: str | None = None
 
     def __repr__(self) -> str:
@@ -66,6 +108,22 @@ class Decision(msgspec.Struct):
         """Whether the token stands (None) by what is known now, at most ``bound`` seconds old; or why not."""
         return NotReady("no guard verified this") if self.judge is None else self.judge.stands(self.token, bound)
 
+    async def gone(self) -> Refused:
+        """Wait until the token stands no more, or the fresh one that its connection was given since; why."""
+        while True:
+            latest = self if self.connection is None else self.connection.decision
+            if latest.judge is None:
+                return NotReady("no guard verified this")
+            refusal = await latest.judge.lookouts.gone(latest)
+            if self.connection is None or self.connection.decision is latest:
+                return refusal
+
+    def renew(self, token: str | bytes) -> Caller:
+        """Let the open connection live by a fresh token; raise `Refused`. ``RuntimeError`` if none is open."""
+        if self.connection is None:
+            raise RuntimeError("no connection is open: renew is for a WebSocket or a stream")
+        return self.connection.renew(token)
+
     def decided(self, rule: Requirement | None, refusal: Refused | None) -> None:
         """Keep a refusal, and write the line; cheap when nobody listens."""
         level = logging.DEBUG if rule is anyone else logging.INFO
@@ -75,14 +133,24 @@ class Decision(msgspec.Struct):
                 level = logging.WARNING
         elif self.preliminary:
             return
+        elif rule is not None and rule is not self.rule and self.connection is None:
+            self.held += (rule,)
+        self._write(level, ALLOWED if refusal is None else REFUSED, rule, refusal)
+
+    def closed(self, refusal: Refused) -> None:
+        """Write the line of a connection that ends because its token stands no more."""
+        self._write(logging.WARNING if isinstance(refusal, Unknowing) else logging.INFO, CLOSED, self.rule, refusal)
+
+    def _write(self, level: int, verdict: str, rule: Requirement | None, refusal: Refused | None) -> None:
         if logger.isEnabledFor(level):
-            fields = self._fields(rule, refusal)
+            fields = self._fields(verdict, rule, refusal)
             logger.log(level, _message(fields), extra=fields)
 
-    def _fields(self, rule: Requirement | None, refusal: Refused | None) -> dict[str, str | None]:
+    def _fields(self, verdict: str, rule: Requirement | None, refusal: Refused | None) -> dict[str, str | None]:
         who, token = self.facts, self.token
         fields: dict[str, str | None] = {
             "decision": self.id,
+            "verdict": verdict,
             "code": ALLOWED if refusal is None else refusal.code,
             "method": self.method,
             "path": self.path,
@@ -97,7 +165,7 @@ class Decision(msgspec.Struct):
 
 
 def _message(fields: dict[str, str | None]) -> str:
-    verdict = "allowed" if fields["code"] == ALLOWED else f"refused {fields['code']}"
+    verdict = ALLOWED if fields["verdict"] == ALLOWED else f"{fields['verdict']} {fields['code']}"
     rest = ("subject", "client", "session", "rule", "detail", "fingerprint", "decision")
     facts = " ".join(f"{name}={fields[name]!r}" for name in rest if fields[name] is not None)
     method, path = (str(fields[name]).replace(" ", "%20") for name in ("method", "path"))  # or a path could feign facts

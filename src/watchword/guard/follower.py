@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from watchword.core.feed import FeedError
 from watchword.guard.learner import Learner, Question
-from watchword.guard.source import Known, boot_clock
+from watchword.guard.source import Known, Listeners, boot_clock
 from watchword.transport import Address, Connection, Credentials, Reply, TransportError
 
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
@@ -53,6 +53,7 @@ class Follower:
         self._max_bytes = max_bytes
         self.clock = clock
         self.known: Known | None = None  # the learner's: each request reads it, and here it costs no call
+        self.listeners = Listeners()
         self._run: _Run | None = None
         self._last: _Run | None = None  # the latest, whether it has ended or not
         self._lock = threading.Lock()
@@ -159,9 +160,10 @@ class Follower:
     def _learn(self, question: Question, reply: Reply) -> bool:
         nonces = reply.headers.get_all("Watchword-Nonce", [])
         news = self._learner.learn(question, reply.status, nonces, reply.body)
-        self.known = self._learner.known
+        before, self.known = self.known, self._learner.known
         if self.known is not None:
             self._ready.set()
+        self.listeners.tell(before, self.known)
         return news
 
     # -- In a forked child
@@ -171,6 +173,7 @@ class Follower:
         run, self._run, self._last = self._run, None, None
         self._learner.name = _name()  # the parent's receipts are its own
         self._lock = threading.Lock()
+        self.listeners.clear()
         ready, self._ready = self.known is not None, threading.Event()
         if ready:
             self._ready.set()

@@ -23,6 +23,7 @@ from watchword.guard.bearer import bearer_token
 from watchword.guard.catching_up import CatchingUp
 from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
+from watchword.guard.lookout import Lookouts
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
 from watchword.guard.seen import Seen
@@ -41,7 +42,7 @@ class Status:
 
     ``fresh`` is whether what is known is within the guard's own bound, ``max_staleness``. ``staleness`` is in seconds;
     it, position and epoch are None before the first snapshot. ``keys`` are names. ``feed`` is the URL that is followed,
-    None where none is.
+    None where none is. ``connections`` is how many WebSockets and streams are open.
     """
 
     fresh: bool
@@ -52,6 +53,7 @@ class Status:
     keys: list[str]
     last_error: str | None
     feed: str | None
+    connections: int
 
 
 @final
@@ -67,7 +69,8 @@ class Guard:
     service to the feed, by default from ``WATCHWORD_CLIENT_ID`` and ``WATCHWORD_CLIENT_SECRET`` (or ``…_FILE``).
 
     No decision rests on knowledge older than ``max_staleness``, unless its rule has a bound of its own, or
-    ``unsafely_accept_stale`` lets the others rest on whatever is known. ``leeway`` and ``max_lifetime`` are the
+    ``unsafely_accept_stale`` lets the others rest on whatever is known; ``unsafely_keep_stale_connections`` lets those
+    who are let in stay connected on it. ``leeway`` and ``max_lifetime`` are the
     verifier's, ``clock`` gives seconds since 1970. ``max_cached`` is how many verified tokens are remembered (about 600
     bytes each); clock, cutoffs and staleness are held against them every time. Construction does no I/O;
     ``ValueError`` for what cannot be meant.
@@ -87,6 +90,7 @@ class Guard:
         client_secret: str | None = None,
         max_staleness: timedelta = timedelta(seconds=30),
         unsafely_accept_stale: bool = False,
+        unsafely_keep_stale_connections: bool = False,
         leeway: timedelta = timedelta(seconds=2),
         max_lifetime: timedelta = timedelta(hours=1),
         max_cached: int = 20_000,
@@ -127,6 +131,9 @@ class Guard:
         )
         self.expect(self._bound)
         self._catching_up = CatchingUp(self._source)
+        self.lookouts = Lookouts(
+            self._source, clock=clock, bound=self._bound, keep_stale=unsafely_keep_stale_connections
+        )
 
     # -- Decisions
 
@@ -276,8 +283,9 @@ class Guard:
         """What is known at this moment."""
         known, last_error = self._source.known, self._source.last_error
         feed = self._source.followed if isinstance(self._source, Follower) else None
+        connections = self.lookouts.connections
         if known is None:
-            return Status(False, None, None, None, 0, [], last_error, feed)
+            return Status(False, None, None, None, 0, [], last_error, feed, connections)
         knowledge, staleness = known.knowledge, max(0.0, self._source.clock() - known.as_of)
         return Status(
             fresh=staleness <= self._max_staleness,
@@ -288,6 +296,7 @@ class Guard:
             keys=[key.kid for key in knowledge.keys],
             last_error=last_error,
             feed=feed,
+            connections=connections,
         )
 
     def __repr__(self) -> str:

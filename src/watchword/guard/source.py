@@ -56,6 +56,49 @@ class Paced(Protocol):
         """Decisions rest on knowledge of up to ``bound`` seconds, infinity included: some of them, from now on."""
 
 
+@runtime_checkable
+class Announcing(Protocol):
+    """A `Source` that says when something else is known; of others it is noticed within a second."""
+
+    @property
+    def listeners(self) -> "Listeners":
+        """Who is told, after ``known`` was swapped for something by which tokens are judged otherwise."""
+
+
+@final
+class Listeners:
+    """Who is told of news: called in the source's thread, so each is to be quick and to raise nothing.
+
+    There is no lock, as each step is one that Python does whole: a lock could be held for ever in a forked child.
+    """
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: dict[object, Callable[[], None]] = {}
+
+    def add(self, owner: object, call: Callable[[], None]) -> None:
+        """Tell ``owner`` from now on."""
+        self._calls[owner] = call
+
+    def remove(self, owner: object) -> None:
+        """Tell it no more; once more is possible, if that is on its way."""
+        self._calls.pop(owner, None)
+
+    def clear(self) -> None:
+        """Tell nobody: in a forked child all of them are the parent's."""
+        self._calls = {}
+
+    def tell(self, before: Known | None, known: Known | None) -> None:
+        """Tell all, if what is known differs by which tokens are judged."""
+        if known is not None and (before is None or before.knowledge.version is not known.knowledge.version):
+            for call in list(self._calls.values()):
+                call()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
 boot_clock: Final[Callable[[], float]] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )

@@ -7,7 +7,7 @@ from watchword.authority.background import surviving
 from watchword.authority.log.reader import LogReader
 from watchword.core.feed import FeedError, Knowledge, fold
 from watchword.errors import Refused
-from watchword.guard.source import Known, boot_clock
+from watchword.guard.source import Known, Listeners, boot_clock
 
 QUIET_SECONDS: Final = 2.0
 """How old a quiet log's knowledge may become before the head is read again."""
@@ -22,6 +22,7 @@ class DatabaseSource:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self.known: Known | None = None
+        self.listeners = Listeners()
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self.last_error: str | None = None
@@ -76,5 +77,6 @@ class DatabaseSource:
             after = self._reader.cursor(knowledge.cursor) if knowledge else None
             knowledge = fold(knowledge, (await self._reader.read(after)).page)
             if knowledge.complete:
-                self.known = Known(knowledge, as_of)
+                before, self.known = self.known, Known(knowledge, as_of)
+                self.listeners.tell(before, self.known)
                 return

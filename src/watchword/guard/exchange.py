@@ -1,0 +1,237 @@
+"""One request and its answer on their way through the wall, and the connection that they may hold open."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from watchword.errors import Refused
+from watchword.guard.challenge import answer
+from watchword.guard.connections import Connection, Decide, Gone, close_code
+from watchword.guard.decisions import Decision
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_EVENTS: Final = b"text/event-stream"
+
+
+class Exchange(msgspec.Struct):
+    """A request and its answer: the app's, or a refusal.
+
+    ``known`` is whether there is a caller, and so an end to what may be held open; ``task`` runs the app then.
+    """
+
+    decision: Decision
+    realm: str
+    scope: Scope
+    receive: Receive
+    send: Send
+    websocket: bool
+    decide: Decide
+    known: bool = False
+    task: asyncio.Task[Any] | None = None
+    connection: Connection | None = None
+    readers: list[asyncio.Task[Any]] = []  # tasks of the app that wait for the client
+    headers: Sequence[tuple[bytes, bytes]] = ()  # of the app's answer
+    begun: bool = False  # the app's answer, or the WebSocket, has begun
+    replaced: bool = False  # the app's answer gives way to a refusal
+    closed: bool = False  # the app has closed the WebSocket or answered its handshake otherwise, or its answer is whole
+
+    def begin(self) -> None:
+        """There is a caller, who is let in; `Refused` if a WebSocket's stands no more by now."""
+        self.known = True
+        with contextlib.suppress(RuntimeError):  # no loop of asyncio: only what is held open needs one
+            self.task = asyncio.current_task()
+        if self.websocket:
+            refusal = self._connected().refusal()
+            if refusal is not None:
+                raise refusal
+
+    # -- From the client to the app
+
+    async def take_in(self) -> Message:
+        """What the client sends; from the end of its connection on, that it has left."""
+        task = None if self.task is None else asyncio.current_task()
+        if task is None:
+            return await self.receive()
+        ended, cancelling = self._ended, task.cancelling()
+        if ended is not None:
+            return self._left(ended)
+        self.readers.append(task)
+        try:
+            message = await self.receive()
+        except asyncio.CancelledError:
+            if not self._interrupted(task) or task.uncancel() > cancelling:
+                raise
+            message = {}
+        else:
+            if self._interrupted(task):
+                task.uncancel()
+        ended = self._ended
+        return message if ended is None else self._left(ended)
+
+    def interrupt(self) -> None:
+        """Whoever waits for the client hears at once that it has left."""
+        readers, self.readers = self.readers, []
+        for task in readers:
+            task.cancel()
+
+    def _interrupted(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task that waited was interrupted; it waits no more."""
+        if task not in self.readers:
+            return True
+        self.readers.remove(task)
+        return False
+
+    def _left(self, refusal: Refused) -> Message:
+        if self.websocket:
+            return {"type": "websocket.disconnect", "code": close_code(refusal), "reason": refusal.code}
+        return {"type": "http.disconnect"}
+
+    # -- From the app to the client
+
+    def pass_on(self, message: Message) -> Awaitable[None]:
+        """What the app sends, unless it is a server error made of a refusal: then the refusal itself.
+
+        The exception handlers of an app do not reach into the apps mounted in it: their last resort answers 500 to
+        whatever was raised there, and raises it again after that.
+        """
+        if self.websocket:
+            return self._pass_on_frame(message)
+        if self.begun:
+            if self.replaced:
+                return _nothing()
+            if self.known:
+                self._note_length(more=message.get("more_body", False))
+            return self.send(message) if self.connection is None else self._pass_on_open(message)
+        self.begun, kind = True, message["type"]
+        if kind == "http.response.start":
+            self.headers = message.get("headers", ())
+            refusal = self._behind(message["status"]) if message["status"] >= 500 else None
+            if refusal is not None:
+                self.replaced = True
+                return self.refuse(self._told(refusal))
+        return self.send(message)
+
+    def _pass_on_frame(self, message: Message) -> Awaitable[None]:
+        """To a WebSocket."""
+        kind, connection = message["type"], self.connection
+        if self._ended is None:
+            self.begun = True
+            self.closed = self.closed or kind not in ("websocket.accept", "websocket.send")
+        if connection is None:
+            return self.send(message)
+        if self.closed:
+            connection.close()
+        elif kind == "websocket.accept":
+            connection.open()
+        return self._pass_on_open(message)
+
+    def _note_length(self, *, more: bool) -> None:
+        """An answer that goes on is held open until it is whole."""
+        if more and self.connection is None:
+            connection = self._connected()
+            connection.open()
+            refusal = connection.refusal()
+            if refusal is not None:
+                connection.end(refusal)
+        elif not more and self._ended is None:
+            self.closed = True
+            if self.connection is not None:
+                self.connection.close()
+
+    async def _pass_on_open(self, message: Message) -> None:
+        """To a connection that may be ended before this is sent, or meanwhile: then it is lost."""
+        if self._ended is None:
+            try:
+                await self.send(message)
+            except Exception:
+                if self._ended is None:
+                    raise
+            else:
+                return
+        if not self.websocket:
+            raise Gone("the stream was ended: its caller stands no more")
+
+    async def hang_up(self, refusal: Refused) -> None:
+        """Close a WebSocket. End a stream of events as if there were no more; other answers are never made whole."""
+        if self.closed:
+            return
+        if self.websocket and not self.begun:
+            await self.refuse(refusal)
+        elif self.websocket:
+            await self.send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
+        elif any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in self.headers):
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _connected(self) -> Connection:
+        if self.task is None:
+            raise RuntimeError("WebSockets and streams of callers are for asyncio: nobody could end them elsewhere")
+        self.connection = Connection(self.decision, self.decide, self.task, self)
+        return self.connection
+
+    @property
+    def _ended(self) -> Refused | None:
+        return None if self.connection is None else self.connection.ended
+
+    # -- Refusals
+
+    async def raised(self, refusal: Refused) -> None:
+        """The app raised a refusal: answer it as far as that is still possible."""
+        if self.replaced or self.closed or self._ended is not None:
+            return
+        if not self.begun:
+            await self.refuse(self._told(refusal))
+        elif self.websocket:
+            code = close_code(refusal)
+            await self.send({"type": "websocket.close", "code": code, "reason": self._told(refusal).code})
+        else:
+            raise refusal  # half an answer is out: only the server can break it off
+
+    async def refuse(self, refusal: Refused) -> None:
+        """Answer with a refusal."""
+        status, headers, body = answer(refusal, realm=self.realm, decision=self.decision.id)
+        kind = "http.response"
+        if self.websocket:
+            extensions = self.scope.get("extensions")
+            if not isinstance(extensions, Mapping) or "websocket.http.response" not in extensions:
+                await self.send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
+                return
+            kind = "websocket.http.response"
+        await self.send({"type": f"{kind}.start", "status": status, "headers": headers})
+        await self.send({"type": f"{kind}.body", "body": body})
+
+    def __repr__(self) -> str:
+        return "Exchange(...)"  # a scope holds the token
+
+    def _behind(self, status: int) -> Refused | None:
+        """The refusal that an app's server error comes from, if it does."""
+        handled = sys.exception()
+        if handled is not None:
+            return _refusal_in(handled)  # None for a bug of the app's own, whatever was refused before
+        # A last resort that answers later than it catches says 500; an app that means its answer says another.
+        noted = self.decision.refusals if status == 500 else ()
+        return noted[-1] if noted else None
+
+    def _told(self, refusal: Refused) -> Refused:
+        """See that a refusal has its line in the audit log."""
+        if refusal not in self.decision.refusals:
+            self.decision.decided(None, refusal)
+        return refusal
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _refusal_in(error: BaseException | None) -> Refused | None:
+    """The refusal itself, or the first one in a group of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_refusal_in, error.exceptions)), None)
+    return error if isinstance(error, Refused) else None

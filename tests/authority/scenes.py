@@ -164,6 +164,11 @@ def _revoke(scope: str, name: Callable[[Stage], str] | None = None) -> Callable[
     return ask
 
 
+def _revoke_foreign(scene: Scene) -> Awaitable[Response]:
+    body = {"issuer": "https://id.example", "scope": "user", "id": "f-1", "before": 1795457813}
+    return scene.administer("POST", "/revocations/foreign", body)
+
+
 async def _recover(scene: Scene) -> Response:
     return Response(200, content=json.dumps(str(await recover(scene.authority))))
 
@@ -182,6 +187,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "a refresh token given back": Operation(_give_back("refresh_token"), ends={"desk": "session_ended"}),
     "everyone revoked": Operation(_revoke("everyone"), ends=_all("everything_expired")),
     "a user revoked": Operation(_revoke("user", lambda stage: stage.ada), ends=_ada("signed_out")),
+    "another issuer's user revoked": Operation(_revoke_foreign),
     "a user disabled": Operation(_on_ada("POST", "/disable"), ends=_ada("user_disabled")),
     "a user deleted": Operation(_on_ada("DELETE"), ends=_ada("user_deleted")),
     "other roles": Operation(_on_ada("PUT", "/roles", {"roles": []}), ends=_ada("roles_changed")),

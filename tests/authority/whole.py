@@ -60,7 +60,7 @@ def _plain(row: Mapping[str, Any], known: set[Any]) -> dict[str, Any]:
 
 
 def _named(name: str, value: Any, known: set[Any]) -> Any:
-    if isinstance(value, float):
+    if isinstance(value, float) or name == "foreign_floor":
         return "a time"
     made_up = name == "id" if isinstance(value, int) else name in _MADE_UP and value not in known
     return "something new" if made_up and value is not None else value

@@ -9,6 +9,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.background import surviving
 from watchword.authority.keys.schedule import drop_expired, rotate_if_due
 from watchword.authority.log.followers import forget_silent
+from watchword.authority.log.foreign import forget_foreign, raise_foreign_floor
 from watchword.authority.log.head import forget_below_floor, raise_floor
 from watchword.authority.sessions.sessions import forget_over
 from watchword.core.verifier import MAX_LEEWAY
@@ -25,7 +26,10 @@ async def keep_house(authority: Authority) -> None:
     async with authority.database.writing(alone=True) as connection:
         await raise_floor(connection, FLOOR_MARGIN)
     async with authority.database.writing(alone=True) as connection:
+        await raise_foreign_floor(connection, authority.settings.foreign_lifetime, FLOOR_MARGIN)
+    async with authority.database.writing(alone=True) as connection:
         await forget_below_floor(connection)
+        await forget_foreign(connection)
         await forget_old(connection)
         await forget_silent(connection)
         await forget_over(connection, authority.settings.session_days * _DAY)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.audit.record import record
 from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
+from watchword.authority.log.foreign import refuse_older_foreign
 from watchword.authority.log.head import new_epoch, new_id, read_head
 from watchword.authority.log.pages import Moved
 from watchword.authority.operator import OPERATOR
@@ -27,8 +28,9 @@ async def recover(authority: Authority, *, clone: bool = False) -> Position:
 
     Every older token and cursor is void, and every session unless the settings let them survive. Every signing key is
     withdrawn too: what was lost may have been a key's withdrawal, and a copy of a database must not sign for the
-    original. ``clone`` makes a new instance besides, so that guards never take the copy for the original; of a copy no
-    session survives.
+    original. Nor does a token stand that another issuer has issued by now: what was lost may have been its cutoff.
+    ``clone`` makes a new instance besides, so that guards never take the copy for the original; of a copy no session
+    survives.
     """
     current, following = await authority.keyring.generate(), await authority.keyring.generate()
     async with authority.administering() as connection:
@@ -76,6 +78,7 @@ async def _recover(
     if authority.settings.sessions_survive and not clone:
         await carry_over(connection, before.epoch, epoch)
     await new_epoch(connection, clone=clone, epoch=epoch)
+    await refuse_older_foreign(connection)
     await withdraw_all(connection, authority.keyring, current, following)
     after = (await read_head(connection)).position
     detail = f"from {before.position} to {after}{', as a clone' if clone else ''}"

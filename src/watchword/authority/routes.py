@@ -12,7 +12,7 @@ from watchword.authority.clients import audiences, clients, data_tokens, grants
 from watchword.authority.clients import standing as client_standing
 from watchword.authority.http import Endpoint, Route
 from watchword.authority.keys import jwks, rotation
-from watchword.authority.log import receipts, revocations, revoke
+from watchword.authority.log import foreign_revocations, receipts, revocations, revoke
 from watchword.authority.mint import Tokens
 from watchword.authority.paging import Paged, PageOf
 from watchword.authority.sessions import living
@@ -105,6 +105,20 @@ ROUTES: Final[tuple[Route, ...]] = (
     _admin("POST", "/keys/{kid}/withdraw", rotation.withdraw_key, gives=rotation.KeysChanged),
     _admin("GET", "/revocations", revocations.list_revocations, takes=Paged, gives=PageOf[revocations.CutoffShown]),
     _admin("POST", "/revocations", revocations.revoke, takes=revocations.Revocation, gives=Changed),
+    _admin(
+        "GET",
+        "/revocations/foreign",
+        foreign_revocations.list_foreign_revocations,
+        takes=Paged,
+        gives=PageOf[foreign_revocations.ForeignCutoffShown],
+    ),
+    _admin(
+        "POST",
+        "/revocations/foreign",
+        foreign_revocations.revoke_foreign,
+        takes=foreign_revocations.ForeignRevocation,
+        gives=foreign_revocations.ForeignRevoked,
+    ),
     _admin("GET", "/receipts", receipts.show_receipts, takes=receipts.ReceiptQuery, gives=receipts.Receipts),
     _admin("GET", "/guards", receipts.list_guards, gives=receipts.FollowingGuards),
     # Administration: what happened, and how things are

@@ -35,6 +35,7 @@ head = Table(
     Column("lifetime", Integer, nullable=False),
     Column("alarm", Text),
     Column("identity", String(64), nullable=False, server_default=""),
+    Column("foreign_floor", Number, nullable=False, server_default="0"),
 )
 
 entries = Table(
@@ -49,6 +50,19 @@ entries = Table(
 )
 
 Index("entries_by_scope", entries.c.scope, entries.c.id)
+
+foreign_cutoffs = Table(
+    "foreign_cutoffs",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    Column("issuer", String(255), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("id", String(255), nullable=False),
+    Column("before", Number, nullable=False),
+    Column("reason", String(64), nullable=False),
+)
+
+Index("foreign_cutoffs_by_time", foreign_cutoffs.c.before)
 
 secrets = Table(
     "secrets",

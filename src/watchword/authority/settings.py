@@ -62,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long an access token lives where its client says nothing else."""
     max_lifetime: Annotated[int, Meta(ge=60, le=86400)] = 3600
     """The longest that any token may live; guards must accept it (their `max_lifetime`)."""
+    foreign_lifetime: Annotated[int, Meta(ge=60, le=31536000)] = 86400
+    """The longest that a token of another issuer may live: after that, what revoked it is forgotten.
+
+    No guard may accept longer ones (its `max_lifetime`): such tokens are refused once a cutoff is forgotten.
+    """
     data_lifetime: Annotated[int, Meta(ge=1, le=3600)] = 60
     """How long a data token lives."""
     refresh_days: Days = 14

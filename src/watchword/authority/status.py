@@ -8,9 +8,9 @@ from sqlalchemy import FromClause, Select, func, select
 from watchword.authority.authority import Authority
 from watchword.authority.http import Call
 from watchword.authority.log.head import read_head
-from watchword.authority.schema import clients, entries, keys, users
+from watchword.authority.schema import clients, entries, foreign_cutoffs, keys, users
 from watchword.authority.sessions.living import living
-from watchword.core.feed import KEYS
+from watchword.core.feed import FOREIGN, KEYS
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -28,6 +28,7 @@ class Status(msgspec.Struct, frozen=True):
     clients: int
     sessions: int
     cutoffs: int
+    foreign_cutoffs: int
     keys: int
 
 
@@ -49,6 +50,9 @@ async def status(authority: Authority, call: Call[None]) -> Status:  # noqa: ARG
             users=await count(users),
             clients=await count(clients),
             sessions=await count(living(at, authority.settings)),
-            cutoffs=await count(select(entries).where(entries.c.position > at.floor, entries.c.scope != KEYS)),
+            cutoffs=await count(
+                select(entries).where(entries.c.position > at.floor, entries.c.scope.not_in((KEYS, FOREIGN)))
+            ),
+            foreign_cutoffs=await count(select(foreign_cutoffs).where(foreign_cutoffs.c.before > at.foreign_floor)),
             keys=await count(select(keys.c.kid).where(keys.c.state != "withdrawn")),
         )

@@ -38,6 +38,8 @@ class Head:
     number: int
     mark: str
     floor: int
+    foreign_floor: int
+    """Up to when tokens of other issuers are refused, in seconds since 1970."""
     cutoff: int
     lifetime: int
     alarm: str | None
@@ -90,6 +92,7 @@ def head_of(row: Row) -> Head:
         row["head_position"],
         row["head_mark"],
         row["head_floor"],
+        row["head_foreign_floor"],
         row["head_cutoff"],
         row["head_lifetime"],
         row["head_alarm"],

@@ -8,10 +8,11 @@ from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.keys.keyring import page_keys
+from watchword.authority.log.foreign import foreign_entries, living_foreign
 from watchword.authority.log.head import BORN_STEP, Head, read_head
 from watchword.authority.schema import entries, head
 from watchword.core.encoding import NotStrict, b64url_decode, b64url_encode
-from watchword.core.feed import KEYS, Page, PageEntry
+from watchword.core.feed import FOREIGN, KEYS, Page, PageEntry
 from watchword.errors import HistoryLost
 
 PAGE_ENTRIES: Final = 1000
@@ -98,7 +99,8 @@ async def read_page(
     query = select(entries).where(entries.c.position > after.number).order_by(entries.c.position).limit(PAGE_ENTRIES)
     rows = (await connection.execute(query)).mappings().all()
     number, mark = (rows[-1]["position"], rows[-1]["mark"]) if rows else (after.number, after.mark)
-    changed = any(row["scope"] == KEYS for row in rows)
+    scopes = {row["scope"] for row in rows}
+    foreign = await foreign_entries(connection, after.number, number) if FOREIGN in scopes else {}
     return Page(
         issuer=issuer,
         instance=at.instance,
@@ -107,10 +109,16 @@ async def read_page(
         number=number,
         head=at.number,
         floor=min(at.floor, number),
-        entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
-        keys=await page_keys(connection, at.floor) if changed else None,
+        entries=[
+            foreign[row["position"]]
+            if row["scope"] == FOREIGN
+            else PageEntry(row["position"], row["scope"], row["id"], row["reason"])
+            for row in rows
+        ],
+        keys=await page_keys(connection, at.floor) if KEYS in scopes else None,
         cursor=Cursor(at.instance, at.epoch, at.born, number, mark).seal(key),
         born=at.born,
+        foreign_floor=at.foreign_floor,
     )
 
 
@@ -133,10 +141,11 @@ async def adopt(connection: AsyncConnection, moved: Moved) -> None:
 
 
 async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: bytes) -> Page:
-    living = entries.c.position > at.floor, entries.c.scope != KEYS
+    living = entries.c.position > at.floor, entries.c.scope.not_in((KEYS, FOREIGN))
     latest = select(func.max(entries.c.position)).where(*living).group_by(entries.c.scope, entries.c.id)
     query = select(entries).where(entries.c.position.in_(latest)).order_by(entries.c.position)
     rows = (await connection.execute(query)).mappings().all()
+    ours = [PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows]
     return Page(
         issuer=issuer,
         instance=at.instance,
@@ -145,10 +154,11 @@ async def _snapshot(connection: AsyncConnection, issuer: str, at: Head, key: byt
         number=at.number,
         head=at.number,
         floor=at.floor,
-        entries=[PageEntry(row["position"], row["scope"], row["id"], row["reason"]) for row in rows],
+        entries=[*ours, *await living_foreign(connection, at.foreign_floor)],
         keys=await page_keys(connection, at.floor),
         cursor=Cursor(at.instance, at.epoch, at.born, at.number, at.mark).seal(key),
         born=at.born,
+        foreign_floor=at.foreign_floor,
     )
 
 

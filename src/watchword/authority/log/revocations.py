@@ -15,7 +15,7 @@ from watchword.authority.names import PLAIN
 from watchword.authority.paging import Paged, PageOf, read_page
 from watchword.authority.schema import entries
 from watchword.core.cutoffs import Scope
-from watchword.core.feed import KEYS
+from watchword.core.feed import FOREIGN, KEYS
 from watchword.errors import InvalidField
 
 
@@ -40,7 +40,7 @@ async def list_revocations(authority: Authority, call: Call[Paged]) -> PageOf[Cu
     """The cutoffs in force, the newest first: the older ones concern no token that could still live."""
     async with authority.database.reading() as connection:
         at = await read_head(connection)
-        query = select(entries).where(entries.c.position > at.floor, entries.c.scope != KEYS)
+        query = select(entries).where(entries.c.position > at.floor, entries.c.scope.not_in((KEYS, FOREIGN)))
         rows, following = await read_page(connection, query, call.input, entries.c.position, newest_first=True)
     items = [CutoffShown(row["position"], row["at"], row["scope"], row["id"], row["reason"]) for row in rows]
     return PageOf(items, following)
@@ -49,8 +49,13 @@ async def list_revocations(authority: Authority, call: Call[Paged]) -> PageOf[Cu
 async def revoke(authority: Authority, call: Call[Revocation]) -> Changed:
     """Revoke everything of a user, client, session or role, one token, or everything there is."""
     scope, identifier = call.input.scope, call.input.id
+    check_named(scope, identifier)
+    wanted = Wanted(scope, identifier or "", call.caller.subject, call.address, detail=scope.value)
+    return Changed(str(await authority.revoker.revoke(wanted)))
+
+
+def check_named(scope: Scope, identifier: str | None) -> None:
+    """`InvalidField` for an id with everyone, and for any other scope without one."""
     if (scope is Scope.EVERYONE) is not (identifier is None):
         reason = "everyone has no id" if identifier else "the field is missing"
         raise InvalidField(reason, field="id", reason=reason)
-    wanted = Wanted(scope, identifier or "", call.caller.subject, call.address, detail=scope.value)
-    return Changed(str(await authority.revoker.revoke(wanted)))

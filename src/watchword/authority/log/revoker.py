@@ -54,6 +54,11 @@ _KINDS: Final[Mapping[Scope, _Kind]] = MappingProxyType(
 )
 
 
+def reason_of(scope: Scope) -> str:
+    """Why tokens die that somebody revokes by that scope: the code of the refusal that they get."""
+    return _KINDS[scope].reason
+
+
 @final
 class Revoker:
     """One for each process. ``changing`` begins a transaction and tells everybody once it is committed."""

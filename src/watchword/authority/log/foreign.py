@@ -1,0 +1,107 @@
+"""Cutoffs for tokens of other issuers: their rows, their entries in the log, and how they are forgotten.
+
+An entry of the log tells the guards that there is one; the row says what it is, and outlives the entry, since tokens of
+other issuers may live for longer than ours.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.authority.database import clock
+from watchword.authority.log.head import Entry, append_all, read_head
+from watchword.authority.schema import foreign_cutoffs, head
+from watchword.core.cutoffs import Position
+from watchword.core.feed import FOREIGN, PageEntry, PageForeign
+from watchword.core.foreign import ForeignCutoff
+
+MOST_FOREIGN: Final = 100_000
+"""How many cutoffs are kept: each guard holds them all. Where there are more, the floor rises above the oldest."""
+AHEAD_SECONDS: Final = 5
+"""How far ahead of the database's clock a ``before`` may lie: for an operator who reads the time from another clock."""
+_log: Final = logging.getLogger("watchword.authority")
+
+
+def latest_second(now: float) -> int:
+    """The second up to which everything was issued that was issued by now: ``iat`` may have fractions."""
+    return math.ceil(now)
+
+
+async def append_foreign(connection: AsyncConnection, cutoffs: Sequence[ForeignCutoff]) -> Position:
+    """Write cutoffs in the running transaction; where the log stands after them. Take no lock after it."""
+    after = await append_all(connection, [Entry(FOREIGN, cutoff.id, cutoff.reason) for cutoff in cutoffs])
+    rows = [
+        {
+            "position": number,
+            "issuer": cutoff.issuer,
+            "scope": cutoff.scope.value,
+            "id": cutoff.id,
+            "before": cutoff.before,
+            "reason": cutoff.reason,
+        }
+        for number, cutoff in enumerate(cutoffs, after.number - len(cutoffs) + 1)
+    ]
+    await connection.execute(insert(foreign_cutoffs), rows)
+    return after
+
+
+async def foreign_entries(connection: AsyncConnection, after: int, number: int) -> dict[int, PageEntry]:
+    """What the entries of that scope after one place and up to another are to a guard, by their numbers."""
+    return await _read(connection, foreign_cutoffs.c.position.between(after + 1, number))
+
+
+async def living_foreign(connection: AsyncConnection, floor: int) -> list[PageEntry]:
+    """All cutoffs above the floor, for a snapshot."""
+    return list((await _read(connection, foreign_cutoffs.c.before > floor)).values())
+
+
+async def raise_foreign_floor(connection: AsyncConnection, lifetime: float, margin: float) -> int | None:
+    """Forget the cutoffs whose tokens have all expired: the new floor in seconds, or None if it stays where it is.
+
+    The floor itself refuses what the forgotten cutoffs would have, and more: so it lets nothing through, whatever the
+    clocks say and however long tokens live. It never rises above the ``before`` of a cutoff that there was, so that a
+    clock that is set far ahead does not shut out what is issued from now on.
+    """
+    at, before = await read_head(connection), foreign_cutoffs.c.before
+    expired = select(func.max(before)).where(before <= at.now - lifetime - margin)
+    too_many = select(before).order_by(before.desc()).offset(MOST_FOREIGN).limit(1)
+    found = [(await connection.execute(query)).scalar_one_or_none() or 0 for query in (expired, too_many)]
+    floor = max(found)
+    if floor <= at.foreign_floor:
+        return None
+    if found[1] > found[0]:
+        _log.warning("over %d foreign cutoffs: tokens of other issuers from up to %d are refused", MOST_FOREIGN, floor)
+    await connection.execute(update(head).where(head.c.foreign_floor < floor).values(foreign_floor=floor))
+    return floor
+
+
+async def refuse_older_foreign(connection: AsyncConnection) -> int:
+    """Refuse every token of another issuer that was issued up to now; the floor then, in seconds.
+
+    For when history was lost: a cutoff that was lost with it concerned none that is issued later.
+    """
+    floor = latest_second(await clock(connection)) + AHEAD_SECONDS
+    await connection.execute(update(head).where(head.c.foreign_floor < floor).values(foreign_floor=floor))
+    return floor
+
+
+async def forget_foreign(connection: AsyncConnection) -> int:
+    """Remove the cutoffs that the floor has made needless, unless a page may still name their entries; how many."""
+    floor, foreign_floor = select(head.c.floor).scalar_subquery(), select(head.c.foreign_floor).scalar_subquery()
+    needless = foreign_cutoffs.c.position <= floor, foreign_cutoffs.c.before <= foreign_floor
+    return (await connection.execute(delete(foreign_cutoffs).where(*needless))).rowcount
+
+
+async def _read(connection: AsyncConnection, which: object) -> dict[int, PageEntry]:
+    query = select(foreign_cutoffs).where(which).order_by(foreign_cutoffs.c.position)  # type: ignore[arg-type]
+    rows = (await connection.execute(query)).mappings()
+    return {
+        row["position"]: PageEntry(
+            row["position"], FOREIGN, row["id"], row["reason"], PageForeign(row["issuer"], row["scope"], row["before"])
+        )
+        for row in rows
+    }

@@ -1,0 +1,293 @@
+"""Cutoffs for other issuers' tokens: made, handed out, forgotten without being taken back, safe from lost history."""
+
+from typing import Any, Final
+
+import pytest
+from httpx2 import AsyncClient
+from sqlalchemy import select, update
+from tests.authority.helpers import Headers, Json, bearer, code, good
+
+from watchword.authority.authority import Authority
+from watchword.authority.database import clock
+from watchword.authority.housekeeping import keep_house
+from watchword.authority.log import foreign
+from watchword.authority.log.cut import cut_token
+from watchword.authority.log.foreign import AHEAD_SECONDS, append_foreign, forget_foreign, raise_foreign_floor
+from watchword.authority.log.head import forget_below_floor, raise_floor, read_head
+from watchword.authority.operator import operator_token
+from watchword.authority.recover import keep_history, recover
+from watchword.authority.schema import entries, foreign_cutoffs, head
+from watchword.core.cutoffs import Scope
+from watchword.core.feed import Knowledge, fold
+from watchword.core.foreign import ForeignCutoff
+from watchword.errors import Refused
+
+pytestmark = pytest.mark.both_databases
+
+ELSEWHERE: Final = "https://id.example/realms/a"
+_DAY: Final = 86400
+
+
+async def _revoke(
+    http: AsyncClient, operator: Headers, scope: str = "user", id_: str | None = "f-1", **more: Any
+) -> Json:
+    named = {} if id_ is None else {"id": id_}
+    body = {"issuer": ELSEWHERE, "scope": scope} | named | more
+    answer: Json = good(await http.post("/admin/revocations/foreign", json=body, headers=operator))
+    return answer
+
+
+async def _learn(authority: Authority, known: Knowledge | None = None) -> Knowledge:
+    """What a guard knows that asks now."""
+    after = authority.reader.cursor(known.cursor) if known else None
+    return fold(known, (await authority.reader.read(after)).page)
+
+
+def _judge(known: Knowledge, issued_at: float, issuer: str = ELSEWHERE, **facts: Any) -> str:
+    blank: dict[str, Any] = {"subject": "", "client": "", "session": "", "roles": (), "token": ""}
+    refusal: Refused | None = known.foreign.judge(issuer, issued_at=issued_at, **(blank | facts))
+    return "ok" if refusal is None else refusal.code
+
+
+async def _now(authority: Authority) -> float:
+    async with authority.database.reading() as connection:
+        return await clock(connection)
+
+
+async def _cut(authority: Authority, *befores: int) -> None:
+    """Cutoffs of one user each, whatever the time is."""
+    async with authority.changing() as connection:
+        cutoffs = [ForeignCutoff(ELSEWHERE, Scope.USER, f"u{at}", at, "signed_out") for at in befores]
+        await append_foreign(connection, cutoffs)
+
+
+async def _count(authority: Authority) -> int:
+    async with authority.database.reading() as connection:
+        return len((await connection.execute(select(foreign_cutoffs.c.position))).all())
+
+
+@pytest.mark.parametrize(
+    ("scope", "fact", "dies"),
+    [
+        ("everyone", {}, "everything_expired"),
+        ("client", {"client": "f-1"}, "client_revoked"),
+        ("role", {"roles": ["f-1"]}, "roles_changed"),
+        ("user", {"subject": "f-1"}, "signed_out"),
+        ("session", {"session": "f-1"}, "session_ended"),
+        ("token", {"token": "f-1"}, "token_revoked"),
+    ],
+)
+async def test_each_scope_reaches_the_guards(
+    http: AsyncClient, operator: Headers, authority: Authority, scope: str, fact: Json, dies: str
+) -> None:
+    """By a page and by a snapshot alike, for the issuer that was named; ours have nothing to do with it."""
+    earlier = await _learn(authority)
+    began = await _now(authority)
+    answer = await _revoke(http, operator, scope, None if scope == "everyone" else "f-1")
+    assert began <= answer["before"] <= await _now(authority) + 1
+    for known in (await _learn(authority, earlier), await _learn(authority)):
+        assert answer["position"] == f"{known.epoch}.{known.number}"
+        assert known.number == earlier.number + 1
+        assert _judge(known, began, **fact) == dies
+        assert _judge(known, answer["before"] + 0.5, **fact) == "ok"
+        assert _judge(known, began, "https://another.example", **fact) == "ok"
+        assert list(known.cutoffs) == []
+    assert good(await http.get("/admin/revocations", headers=operator))["items"] == []
+    status = good(await http.get("/admin/status", headers=operator))
+    assert (status["cutoffs"], status["foreign_cutoffs"]) == (0, 1)
+
+
+async def test_they_are_listed_newest_first_and_audited(http: AsyncClient, operator: Headers) -> None:
+    """With the second up to which they reach; the line in the audit log says whose, by whom and up to when."""
+    for number in range(3):
+        await _revoke(http, operator, "token", f"t{number}", before=1000 + number)
+    await _revoke(http, operator, "everyone", None, before=7)
+    first = good(await http.get("/admin/revocations/foreign?limit=2", headers=operator))
+    query = {"after": first["next"]}
+    rest = good(await http.get("/admin/revocations/foreign", params=query, headers=operator))
+    shown = [(one["scope"], one["id"], one["before"], one["reason"]) for one in first["items"] + rest["items"]]
+    assert shown == [
+        ("everyone", "", 7, "everything_expired"),
+        *[("token", f"t{number}", 1000 + number, "token_revoked") for number in (2, 1, 0)],
+    ]
+    assert {one["issuer"] for one in first["items"]} == {ELSEWHERE}
+    lines = good(await http.get("/admin/audit?action=revoke_foreign", headers=operator))["items"]
+    told = [(line["actor"], line["target"], line["detail"]) for line in lines[:2]]
+    assert told == [
+        ("operator", ELSEWHERE, f"everyone of {ELSEWHERE}, issued up to 7"),
+        ("operator", "t2", f"token of {ELSEWHERE}, issued up to 1002"),
+    ]
+
+
+async def test_an_earlier_second_takes_nothing_back(http: AsyncClient, operator: Headers, authority: Authority) -> None:
+    """Whoever revokes again with an earlier ``before`` never weakens what was revoked."""
+    for before in (1000, 900):
+        await _revoke(http, operator, before=before)
+    assert _judge(await _learn(authority), 950, subject="f-1") == "signed_out"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"issuer": None}, "issuer"),
+        ({"issuer": ""}, "issuer"),
+        ({"issuer": "id.example"}, "issuer"),
+        ({"issuer": "ftp://id.example"}, "issuer"),
+        ({"issuer": "https://"}, "issuer"),
+        ({"issuer": "https://[::1"}, "issuer"),
+        ({"issuer": "https://id.example?a=b"}, "issuer"),
+        ({"issuer": "https://id.example#a"}, "issuer"),
+        ({"issuer": f"https://id.example/{'x' * 255}"}, "issuer"),
+        ({"issuer": "http://127.0.0.1:8000"}, "issuer"),
+        ({"issuer": "http://127.0.0.1:8000/"}, "issuer"),
+        ({"scope": "foreign"}, "scope"),
+        ({"scope": "everyone"}, "id"),
+        ({"id": None}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": "x" * 256}, "id"),
+        ({"before": -1}, "before"),
+        ({"before": 5.5}, "before"),
+        ({"before": 1795457813000}, "before"),
+        ({"before": 2**53 + 1}, "before"),
+    ],
+)
+async def test_what_cannot_be_revoked_moves_nothing(
+    http: AsyncClient, operator: Headers, authority: Authority, changes: Json, field: str
+) -> None:
+    """No issuer, our own, a wrong scope, a missing or needless id, milliseconds: refused, and nothing is written."""
+    body = {"issuer": ELSEWHERE, "scope": "user", "id": "f-1"} | changes
+    answer = await http.post("/admin/revocations/foreign", json=body, headers=operator)
+    assert (answer.status_code, code(answer), answer.json()["field"]) == (422, "invalid_field", field)
+    assert (await _learn(authority)).number == 0
+    assert await _count(authority) == 0
+
+
+async def test_the_future_is_allowed_for_a_clock_that_is_a_little_ahead(
+    http: AsyncClient, operator: Headers, authority: Authority
+) -> None:
+    """A few seconds, and no more."""
+    ahead = int(await _now(authority)) + AHEAD_SECONDS
+    assert (await _revoke(http, operator, before=ahead))["before"] == ahead
+    body = {"issuer": ELSEWHERE, "scope": "user", "id": "f-1", "before": ahead + 3600}
+    assert code(await http.post("/admin/revocations/foreign", json=body, headers=operator)) == "invalid_field"
+
+
+async def test_only_an_administrator_may(http: AsyncClient) -> None:
+    """The wall's own row, as for every other revocation."""
+    body = {"issuer": ELSEWHERE, "scope": "everyone"}
+    for answer in (
+        await http.post("/admin/revocations/foreign", json=body),
+        await http.get("/admin/revocations/foreign"),
+    ):
+        assert code(answer) == "no_token"
+
+
+class TestForgetting:
+    """The floor in time refuses whatever it lets be forgotten."""
+
+    async def test_nothing_is_refused_where_nothing_is_to_be_forgotten(
+        self, http: AsyncClient, operator: Headers, authority: Authority
+    ) -> None:
+        """No cutoffs, or young ones: the floor stays at 0, however long tokens live."""
+        await keep_house(authority)
+        await _revoke(http, operator)
+        await keep_house(authority)
+        known = await _learn(authority)
+        assert (known.foreign.floor, len(known.foreign)) == (0, 1)
+        assert _judge(known, 1, subject="f-2") == "ok"
+
+    async def test_it_rises_over_what_has_expired_and_no_further(self, authority: Authority) -> None:
+        """Up to the last cutoff whose tokens must all have expired; what is younger stays."""
+        now = int(await _now(authority))
+        old, young = now - _DAY - 1000, now - _DAY
+        await _cut(authority, old - 5, old, young)
+        async with authority.database.writing() as connection:
+            assert await raise_foreign_floor(connection, _DAY, 1100) is None
+            assert await raise_foreign_floor(connection, _DAY, 900) == old
+            assert await raise_foreign_floor(connection, _DAY, 900) is None
+            assert (await read_head(connection)).foreign_floor == old
+        known = await _learn(authority)
+        assert [one.before for one in known.foreign] == [young]
+        assert [_judge(known, at, "https://any.example") for at in (old, old + 1)] == ["below_floor", "ok"]
+
+    async def test_a_row_stays_while_a_page_may_name_it(self, authority: Authority) -> None:
+        """A guard that has not heard of the entry yet goes on from where it was, though the row is needless."""
+        behind = await _learn(authority)
+        await _cut(authority, 1000)
+        await keep_house(authority)
+        assert await _count(authority) == 1
+        known = await _learn(authority, behind)
+        assert (known.number, known.foreign.floor, len(known.foreign)) == (1, 1000, 0)
+        async with authority.database.writing() as connection:
+            await connection.execute(update(entries).values(at=0.0))
+        await keep_house(authority)
+        assert await _count(authority) == 0
+        assert _judge(await _learn(authority), 1000) == "below_floor"
+
+    async def test_it_outlives_its_entry(self, authority: Authority) -> None:
+        """Tokens of other issuers may live longer than ours: the log forgets the entry, snapshots still have it."""
+        now = int(await _now(authority))
+        await _cut(authority, now)
+        async with authority.changing() as connection:
+            await cut_token(connection, "t")
+            await connection.execute(update(entries).values(at=0.0))
+            assert await raise_floor(connection, 0) == 2
+            assert await forget_below_floor(connection) == 1
+            assert await forget_foreign(connection) == 0
+        assert _judge(await _learn(authority), now, subject=f"u{now}") == "signed_out"
+
+    async def test_too_many_raise_it_too(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Guards hold only so many: the oldest are refused with everything that was issued before them."""
+        monkeypatch.setattr(foreign, "MOST_FOREIGN", 2)
+        now = int(await _now(authority))
+        await _cut(authority, *(now - 10 * age for age in range(4)))
+        await keep_house(authority)
+        known = await _learn(authority)
+        assert (known.foreign.floor, sorted(one.before for one in known.foreign)) == (now - 20, [now - 10, now])
+
+
+class TestLostHistory:
+    """What may have been lost is refused with everything else that was issued before the recovery."""
+
+    @pytest.mark.parametrize("clone", [False, True])
+    async def test_a_recovery_refuses_what_was_issued_before_it(self, authority: Authority, *, clone: bool) -> None:
+        """Whether anything is known to have been revoked or not; what is issued after it stands."""
+        began = await _now(authority)
+        await recover(authority, clone=clone)
+        known = await _learn(authority)
+        assert began + AHEAD_SECONDS <= known.foreign.floor <= await _now(authority) + AHEAD_SECONDS + 1
+        assert [_judge(known, at) for at in (began, known.foreign.floor + 1)] == ["below_floor", "ok"]
+
+    async def test_no_lost_cutoff_can_reach_beyond_it(
+        self, http: AsyncClient, operator: Headers, authority: Authority
+    ) -> None:
+        """Not even one that lay in the future as far as it may."""
+        latest = int(await _now(authority)) + AHEAD_SECONDS
+        await _revoke(http, operator, before=latest)
+        await recover(authority)
+        assert (await _learn(authority)).foreign.floor >= latest
+
+    async def test_a_second_recovery_takes_nothing_back(self, authority: Authority) -> None:
+        """A floor that a fast clock has set stays where it is."""
+        far = int(await _now(authority)) + 5000
+        async with authority.database.writing() as connection:
+            await connection.execute(update(head).values(foreign_floor=far))
+        await recover(authority)
+        assert (await _learn(authority)).foreign.floor == far
+
+    async def test_the_same_history_goes_on_without_it(self, authority: Authority) -> None:
+        """Where nothing was lost nobody is refused."""
+        await keep_history(authority)
+        assert (await _learn(authority)).foreign.floor == 0
+
+    async def test_what_is_left_stays_revoked(self, http: AsyncClient, operator: Headers, authority: Authority) -> None:
+        """A guard that goes on from before the recovery, and a new one, refuse it; the list forgets it."""
+        earlier = await _learn(authority)
+        before = (await _revoke(http, operator))["before"]
+        await recover(authority)
+        for known in (await _learn(authority, earlier), await _learn(authority)):
+            assert _judge(known, before, subject="f-1") != "ok"
+        fresh = bearer(await operator_token(authority))
+        assert good(await http.get("/admin/revocations/foreign", headers=fresh))["items"] == []
+        await keep_house(authority)
+        assert await _count(authority) == 0

@@ -6,7 +6,7 @@ import logging
 import pytest
 from tests.guard.world import World, ask
 
-from watchword import Policy, Refused, anyone, errors, owner, role
+from watchword import Policy, Refused, anyone, errors, owner, role, signed_in
 from watchword.guard.asgi import Receive, Scope, Send
 from watchword.guard.decisions import Decision
 from watchword.guard.exchange import Exchange
@@ -76,6 +76,18 @@ async def test_lines_of_a_token_seen_before(world: World, caplog: pytest.LogCapt
     for line in told:
         assert (line["subject"], line["client"], line["session"]) == ("ada", "web", "s-1")
         assert line["fingerprint"] == hashlib.sha256(token.encode()).hexdigest()[:16]
+
+
+def test_a_second_look_is_told_of_if_it_refuses(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """That nothing has changed is no news; what a rule says to the caller afterwards is."""
+    guard = world.guard()
+    caller = guard.recheck(guard.verify(world.token()))
+    caller.require(signed_in)
+    world.cut_off("user", "ada", "user_disabled")
+    with pytest.raises(errors.UserDisabled):
+        guard.recheck(caller)
+    told = [(vars(record)["code"], vars(record)["method"]) for record in caplog.records]
+    assert told == [("allowed", "verify"), ("allowed", "recheck"), ("user_disabled", "recheck")]
 
 
 async def test_no_token_in_it(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -165,7 +165,20 @@ class Guard:
 
     def verify(self, token: str | bytes) -> Caller:
         """Everything but a rule, for a token that came by another way than HTTP; raise `Refused`."""
-        decision = Decision("verify", "-")
+        return self._verify(token, Decision("verify", "-"))
+
+    def recheck(self, caller: Caller) -> Caller:
+        """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
+
+        For work that goes on long after its request was let in. The audit log is told of a refusal, and not that
+        nothing has changed.
+        """
+        decision = Decision("recheck", "-", preliminary=True)
+        again = self._verify(caller._shown.token, decision)
+        decision.preliminary = False  # from here on it is the decision that rules are held against
+        return again
+
+    def _verify(self, token: str | bytes, decision: Decision) -> Caller:
         try:
             text = token if type(token) is str else _text(token)
             sight, decision.judge = self._seen.token(text), self
@@ -178,13 +191,6 @@ class Guard:
         if logger.isEnabledFor(logging.INFO):
             decision.decided(None, None)
         return Caller._of(facts, decision)
-
-    def recheck(self, caller: Caller) -> Caller:
-        """The same caller, if the token still stands at this moment; raise `Refused` otherwise.
-
-        For work that goes on long after its request was let in.
-        """
-        return self.verify(caller._shown.token)
 
     def data(self, token: str | bytes) -> Data:
         """Verify a data token that another client sent to this service, cutoffs included; raise `Refused`."""

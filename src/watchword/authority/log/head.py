@@ -144,14 +144,28 @@ async def append_all(connection: AsyncConnection, news: Sequence[Entry]) -> Posi
         lists = {f"{name}s": [getattr(entry, name) for entry in news] for name in Entry._fields}
         row = await _APPEND.row(connection, many=len(news), mark_of_last=marks[-1], marks=marks, **lists)
         return Position(row["epoch"], row["position"])
-    moved = update(head).values(position=head.c.position + len(news), mark=marks[-1])
-    last = Position(*(await connection.execute(moved.returning(head.c.epoch, head.c.position))).one())
-    rows = [
-        {"position": number, "mark": mark, **entry._asdict()}
-        for number, (mark, entry) in enumerate(zip(marks, news, strict=True), last.number - len(news) + 1)
-    ]
-    await connection.execute(insert(entries).values(at=Now()), rows)
+    row = await _MOVE.row(connection, many=len(news), mark_of_last=marks[-1])
+    last = Position(row["epoch"], row["position"])
+    for number, (mark, entry) in enumerate(zip(marks, news, strict=True), last.number - len(news) + 1):
+        await _WRITE.run(connection, number=number, mark=mark, **entry._asdict())
     return last
+
+
+_MOVE: Final = Prepared(
+    update(head)
+    .values(position=head.c.position + slot("many", BigInteger()), mark=slot("mark_of_last"))
+    .returning(head.c.epoch, head.c.position)
+)
+_WRITE: Final = Prepared(
+    insert(entries).values(
+        position=slot("number", BigInteger()),
+        mark=slot("mark"),
+        at=Now(),
+        scope=slot("scope"),
+        id=slot("id"),
+        reason=slot("reason"),
+    )
+)
 
 
 def _append() -> Prepared:

@@ -9,6 +9,7 @@ from watchword.core.secret import SecretKey, SecretKeySet
 from watchword.core.verifier import Verifier
 from watchword.errors import Refused
 from watchword.guard.guard import Guard
+from watchword.guard.other_issuer import OtherIssuer
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone, owner, permission, role, scope, signed_in
 from watchword.guard.ticket_folder import DirectoryTickets
@@ -22,6 +23,7 @@ __all__ = [
     "Issuer",
     "Key",
     "KeySet",
+    "OtherIssuer",
     "Policy",
     "Position",
     "PublicKey",

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO, Final, final
@@ -98,6 +98,14 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         scheme, usual = ("https", 443) if self.secure else ("http", 80)
         return f"{scheme}://{host}{'' if self.port == usual else f':{self.port}'}{self.path}"
+
+
+def locate(url: str, *, plain_http_anywhere: bool = False) -> tuple[Address, str]:
+    """The origin of a URL, and what to ask for there, a query included; ``ValueError`` for what `Address` refuses."""
+    whole, _, query = url.partition("?")
+    address = Address.parse(whole, plain_http_anywhere=plain_http_anywhere)
+    path = urlsplit(whole).path or "/"
+    return replace(address, path=""), f"{path}?{query}" if query else path
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from tests.docs.pages import DOCS, codes, plain, rows, sections
 
-from watchword import Caller, Guard, errors
+from watchword import Caller, Guard, OtherIssuer, errors
 from watchword.authority.app import FEED_PATH, OPENAPI_PATH, build_policy
 from watchword.authority.http import Route
 from watchword.authority.log.feed import FeedQuery
@@ -29,6 +29,7 @@ from watchword.frameworks.fastapi import need, protect
 from watchword.guard import guard as guard_module
 from watchword.guard.challenge import problem
 from watchword.guard.decisions import Decision
+from watchword.guard.others import OtherStatus
 from watchword.guard.rules import anyone, signed_in
 from watchword.guard.source import boot_clock
 from watchword.guard.tickets import Tickets
@@ -227,6 +228,7 @@ def _parameters(function: Callable[..., object]) -> list[list[str]]:
         ("Parameter of protect", protect),
         ("Parameter of need", need),
         ("Parameter of Tickets", Tickets),
+        ("Parameter of OtherIssuer", OtherIssuer),
     ],
 )
 def test_every_parameter_is_documented_with_its_default(header: str, function: Callable[..., object]) -> None:
@@ -241,6 +243,7 @@ def test_every_public_member_of_guard_status_and_caller_is_documented() -> None:
     methods = [name for name, member in vars(Guard).items() if isinstance(member, FunctionType) and name[0] != "_"]
     assert [row[0] for row in rows(text, "Method")] == methods
     assert [row[0] for row in rows(text, "Status")] == [field.name for field in fields(guard_module.Status)]
+    assert [row[0] for row in rows(text, "Status of another issuer")] == [field.name for field in fields(OtherStatus)]
     assert {row[0] for row in rows(text, "Member") if row[0] in dir(Caller)} == {
         name for name in dir(Caller) if name[0] != "_"
     }

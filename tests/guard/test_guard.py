@@ -258,7 +258,7 @@ class TestStaleness:
         world.last_error = "connection refused"
         assert (guard.status().fresh, guard.status().last_error) == (False, "connection refused")
         world.forget_everything()
-        assert guard.status() == Status(False, None, None, None, 0, [], "connection refused", None, 0)
+        assert guard.status() == Status(False, None, None, None, 0, [], "connection refused", None, 0, ())
 
     def test_recheck(self, world: World) -> None:
         """Work that goes on asks again, and hears of what happened since it began."""

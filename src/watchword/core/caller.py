@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, Protocol, Self, final
+from typing import Any, ClassVar, Final, NoReturn, Protocol, Self, final
 
 import msgspec
 from msgspec import UnsetType
@@ -86,8 +86,11 @@ _NOTHING: Final = Grant(frozenset(), frozenset(), frozenset(), frozenset())
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What is asked of a verified token all the time: as little as can be, as guards keep many.
 
-    It stands from ``begins`` until before ``ends``, in seconds since 1970, the leeway for clocks included.
+    It stands from ``begins`` until before ``ends``, in seconds since 1970, the leeway for clocks included. ``foreign``
+    is whether it is of an issuer beside the service's own authority: who is named alike there is somebody else.
     """
+
+    foreign: ClassVar[bool] = False
 
     subject: str
     client: str | None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 from msgspec import UNSET, UnsetType
 
@@ -22,23 +22,27 @@ MAX_LEEWAY: Final = timedelta(seconds=60)
 Keys = KeySet | PublicKey | Iterable[PublicKey] | SecretKey | SecretKeySet
 _NO_TABLES: Final = Grants({}, {})
 _REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "enc"})  # enc makes a JWE of it: RFC 7516 section 9
-_EXCUSABLE: Final = frozenset({"client_id", "jti"})
+EXCUSABLE: Final = frozenset({"client_id", "jti"})
+_ACCESS: Final = frozenset({ACCESS_TYPE})
+_DATA: Final = frozenset({DATA_TYPE})
+_Kind = TypeVar("_Kind", bound=Claims)
 
 
 @final
 class Verifier:
     """Verifies tokens of one issuer for one audience, in time that grows with the token's length only.
 
-    ``issuer`` and ``audience`` have no default, as a token for somebody else is no token. ``keys`` are public keys, or
-    secrets that are shared with a foreign issuer, never both. ``leeway`` is for clocks and at most a minute;
-    ``max_lifetime`` bounds ``exp - iat``. ``algorithms`` narrows what is allowed and cannot be empty. ``excused`` names
-    claims (``client_id``, ``jti``) that a foreign issuer may leave out. ``clock`` gives seconds since 1970.
+    ``issuer`` and ``audience`` have no default, as a token for somebody else is no token; of several audiences one is
+    enough. ``keys`` are public keys, or secrets that are shared with a foreign issuer, never both. ``leeway`` is for
+    clocks and at most a minute; ``max_lifetime`` bounds ``exp - iat``. ``algorithms`` narrows what is allowed and
+    cannot be empty. ``excused`` names claims (``client_id``, ``jti``) that a foreign issuer may leave out. ``clock``
+    gives seconds since 1970.
     """
 
     def __init__(
         self,
         issuer: str,
-        audience: str,
+        audience: str | Collection[str],
         keys: Keys,
         *,
         algorithms: Collection[str] | None = None,
@@ -48,14 +52,15 @@ class Verifier:
         excused: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not (_is_name(issuer) and _is_name(audience)):
+        audiences = _listed(audience)
+        if not (_is_name(issuer) and audiences and all(map(_is_name, audiences))):
             raise ValueError("issuer and audience are needed, each a text that is not empty")
         if not timedelta() <= leeway <= MAX_LEEWAY:
             raise ValueError(f"leeway is from 0 to {MAX_LEEWAY.seconds} seconds")
         if max_lifetime <= timedelta():
             raise ValueError("max_lifetime is more than 0 seconds")
-        if isinstance(excused, str) or not _EXCUSABLE.issuperset(excused):
-            raise ValueError(f"only {', '.join(sorted(_EXCUSABLE))} can be excused")
+        if isinstance(excused, str) or not EXCUSABLE.issuperset(excused):
+            raise ValueError(f"only {', '.join(sorted(EXCUSABLE))} can be excused")
         self.issuer = issuer
         self.audience = audience
         self.keys = _key_set(keys)
@@ -63,6 +68,7 @@ class Verifier:
         self._leeway = leeway.total_seconds()
         self._max_lifetime = max_lifetime.total_seconds()
         self._max_bytes = max_bytes
+        self._audiences: frozenset[object] = frozenset(audiences)
         self._excused = frozenset(excused)
         self._clock = clock
 
@@ -78,19 +84,32 @@ class Verifier:
         self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None, grants: Grants = _NO_TABLES
     ) -> Facts:
         """What `verify` makes a caller of, with what a service's tables grant; as it is otherwise."""
-        payload = self._signed_payload(token, ACCESS_TYPE, self.keys if keys is None else keys)
-        claims = decode_claims(payload, AccessClaims, self._excused)
-        self._check(claims)
+        claims = self.claims(token, _ACCESS, self._read_access, keys)
         return Facts.of(claims, grants.of(claims), self.issuer, self._leeway)
 
     def verify_data(self, token: str | bytes, *, keys: KeySet | SecretKeySet | None = None) -> Data:
         """Verify a data token and give its content; raise `Refused` for anything else."""
-        payload = self._signed_payload(token, DATA_TYPE, self.keys if keys is None else keys)
-        claims = decode_claims(payload, DataClaims, self._excused)
-        self._check(claims)
-        return Data._of(claims, self.issuer, self._leeway)
+        return Data._of(self.claims(token, _DATA, self._read_data, keys), self.issuer, self._leeway)
 
-    def _signed_payload(self, token: str | bytes, kind: str, keys: KeySet | SecretKeySet) -> bytes:
+    def claims(
+        self,
+        token: str | bytes,
+        kinds: frozenset[str],
+        read: Callable[[bytes], _Kind],
+        keys: KeySet | SecretKeySet | None = None,
+    ) -> _Kind:
+        """The checked claims of a token whose ``typ`` is one of ``kinds``, as ``read`` takes them from its payload."""
+        claims = read(self._signed_payload(token, kinds, self.keys if keys is None else keys))
+        self._check(claims)
+        return claims
+
+    def _read_access(self, payload: bytes) -> AccessClaims:
+        return decode_claims(payload, AccessClaims, self._excused)
+
+    def _read_data(self, payload: bytes) -> DataClaims:
+        return decode_claims(payload, DataClaims, self._excused)
+
+    def _signed_payload(self, token: str | bytes, kinds: frozenset[str], keys: KeySet | SecretKeySet) -> bytes:
         signed, header, payload, signature = split_token(token_bytes(token, self._max_bytes))
         # Headers repeat: one that led to a good signature leads straight to its key.
         known = keys.recall(header) if isinstance(keys, KeySet) else None
@@ -101,8 +120,8 @@ class Verifier:
             raise errors.BadSignature("the signature does not match")
         if known is None and isinstance(keys, KeySet) and isinstance(key, PublicKey):
             keys.remember(header, key, typ)
-        if typ != kind:
-            raise errors.WrongType(f"typ is not {kind}")
+        if typ not in kinds:
+            raise errors.WrongType(f"typ is not {' or '.join(sorted(kinds))}")
         return decode_canonical(payload)
 
     def _read_header(self, header: Mapping[str, Any], keys: KeySet | SecretKeySet) -> tuple[PublicKey | SecretKey, str]:
@@ -123,7 +142,8 @@ class Verifier:
         now = self._clock()
         if claims.iss != self.issuer:
             raise errors.WrongIssuer("iss is another issuer")
-        if claims.aud != self.audience and (isinstance(claims.aud, str) or self.audience not in claims.aud):
+        named, wanted = claims.aud, self._audiences
+        if named not in wanted if isinstance(named, str) else wanted.isdisjoint(named):
             raise errors.WrongAudience("aud does not name this audience")
         if claims.exp <= claims.iat:
             raise errors.InvalidClaim("exp is not after iat")
@@ -136,6 +156,12 @@ class Verifier:
             raise errors.NotYetValid("iat or nbf lies in the future")
         if now >= claims.exp + self._leeway:
             raise errors.Expired(f"expired {now - claims.exp:.0f} s ago")
+
+
+def _listed(names: object) -> Collection[object]:
+    if isinstance(names, str):
+        return (names,)
+    return names if isinstance(names, Collection) else ()
 
 
 def _is_name(value: object) -> bool:

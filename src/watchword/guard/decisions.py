@@ -155,6 +155,7 @@ class Decision(msgspec.Struct):
             "method": self.method,
             "path": self.path,
             "rule": None if rule is None else str(rule),
+            "issuer": who.issuer if who is not None and who.foreign else None,
             "subject": None if who is None else who.subject,
             "client": None if who is None else who.client,
             "session": None if who is None else who.session,
@@ -166,7 +167,7 @@ class Decision(msgspec.Struct):
 
 def _message(fields: dict[str, str | None]) -> str:
     verdict = ALLOWED if fields["verdict"] == ALLOWED else f"{fields['verdict']} {fields['code']}"
-    rest = ("subject", "client", "session", "rule", "detail", "fingerprint", "decision")
+    rest = ("issuer", "subject", "client", "session", "rule", "detail", "fingerprint", "decision")
     facts = " ".join(f"{name}={fields[name]!r}" for name in rest if fields[name] is not None)
     method, path = (str(fields[name]).replace(" ", "%20") for name in ("method", "path"))  # or a path could feign facts
     return f"{verdict} {method} {path} {facts}"

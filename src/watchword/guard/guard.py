@@ -24,12 +24,14 @@ from watchword.guard.catching_up import CatchingUp
 from watchword.guard.decisions import Decision, logger
 from watchword.guard.follower import Follower
 from watchword.guard.lookout import Lookouts
+from watchword.guard.other_issuer import OtherIssuer
+from watchword.guard.others import Others, OtherStatus
 from watchword.guard.policy import Policy
 from watchword.guard.rules import Rule, anyone
 from watchword.guard.seen import Seen
 from watchword.guard.source import FixedKeys, Paced, Source
 from watchword.guard.tickets import Tickets
-from watchword.guard.trust import OwnTrust
+from watchword.guard.trust import NoTrust, OwnTrust
 from watchword.transport import Address, Credentials
 
 START_TIME: Final = 5.0
@@ -54,13 +56,15 @@ class Status:
     last_error: str | None
     feed: str | None
     connections: int
+    others: tuple[OtherStatus, ...]
 
 
 @final
 class Guard:
     """Protects a service: verifies callers, and holds policies against them, without I/O on the way of a request.
 
-    ``issuer`` and ``audience`` name the authority and this service as tokens must name them. ``roles`` maps a role to
+    ``issuer`` and ``audience`` name the authority and this service as tokens must name them. ``others`` are issuers
+    whose tokens are taken too, or alone where there is no ``issuer``. ``roles`` maps a role to
     its permissions here (``orders:*`` grants all that begin so), ``inherits`` a role to those it includes.
 
     Keys and cutoffs come from the authority's feed at ``feed``, by default the issuer's own URL, or a list of URLs of
@@ -78,9 +82,10 @@ class Guard:
 
     def __init__(
         self,
-        issuer: str,
+        issuer: str | None = None,
         *,
         audience: str,
+        others: Iterable[OtherIssuer] = (),
         roles: Mapping[str, Iterable[str]] | None = None,
         inherits: Mapping[str, Iterable[str]] | None = None,
         feed: str | Sequence[str] | None = None,
@@ -97,8 +102,8 @@ class Guard:
         unsafely_allow_plain_http: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if sum(given is not None for given in (feed, source, keys)) > 1:
-            raise ValueError("feed, source and keys exclude one another")
+        if sum(given is not None for given in (feed, source, keys)) > (issuer is not None):
+            raise ValueError("feed, source and keys exclude one another, and are an issuer's")
         if max_staleness <= timedelta():
             raise ValueError("max_staleness is more than 0 seconds")
         if max_cached < 0:
@@ -110,8 +115,10 @@ class Guard:
         self._bound = math.inf if unsafely_accept_stale else self._max_staleness
         self._shortest = self._longest = self._max_staleness  # of the bounds that the source knows of
         self._begun = False
-        if source is not None:
-            self._source: Source = source
+        if issuer is None:
+            self._source: Source = FixedKeys(())
+        elif source is not None:
+            self._source = source
         elif keys is not None:
             self._source = FixedKeys(keys)
         else:
@@ -121,14 +128,20 @@ class Guard:
                 max_staleness=max_staleness,
                 credentials=Credentials.later(client_id, client_secret),
             )
-        self._own = OwnTrust(
-            Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock),
-            Grants(roles or {}, inherits or {}),
-            self._source,
-            self._seen,
-            max_staleness=self._max_staleness,
-            clock=clock,
-        )
+        grants = Grants(roles or {}, inherits or {})
+        self._own: OwnTrust | NoTrust = NoTrust()
+        if issuer is not None:
+            self._own = OwnTrust(
+                Verifier(issuer, audience, (), leeway=leeway, max_lifetime=max_lifetime, clock=clock),
+                grants,
+                self._source,
+                self._seen,
+                max_staleness=self._max_staleness,
+                clock=clock,
+            )
+        self._others = Others(others, issuer, grants=grants, source=self._source, seen=self._seen, clock=clock)
+        if issuer is None and not self._others:
+            raise ValueError("name the authority, or other issuers")
         self.expect(self._bound)
         self._catching_up = CatchingUp(self._source)
         self.lookouts = Lookouts(
@@ -245,7 +258,8 @@ class Guard:
         if facts is not None:
             return facts
         self._begin()
-        return self._own.verified(token, field, decision, bound)
+        trust = (self._others and self._others.trust(token)) or self._own
+        return trust.verified(token, field, decision, bound)
 
     def _begin(self) -> None:
         if not self._begun:
@@ -264,13 +278,15 @@ class Guard:
         return Wall(app, self, policy, tickets=tickets, subprotocol=subprotocol)
 
     def start(self) -> None:
-        """Begin to follow the authority; the first decision does it too, for whoever forgot."""
+        """Begin to follow the authority and the keys of others; the first decision does it too, for whoever forgot."""
         self._begun = True
         self._source.start()
+        self._others.start()
 
     def stop(self) -> None:
         """End following. Decisions go on, on what is known, until it is too old."""
         self._source.stop()
+        self._others.stop()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 - frameworks give their app
@@ -280,7 +296,7 @@ class Guard:
         """
         self.start()
         try:
-            await asyncio.to_thread(self._source.wait, START_TIME)
+            await asyncio.gather(*(asyncio.to_thread(each.wait, START_TIME) for each in (self._source, self._others)))
             yield
         finally:
             await asyncio.to_thread(self.stop)
@@ -291,7 +307,7 @@ class Guard:
         feed = self._source.followed if isinstance(self._source, Follower) else None
         connections = self.lookouts.connections
         if known is None:
-            return Status(False, None, None, None, 0, [], last_error, feed, connections)
+            return Status(False, None, None, None, 0, [], last_error, feed, connections, self._others.status())
         knowledge, staleness = known.knowledge, max(0.0, self._source.clock() - known.as_of)
         return Status(
             fresh=staleness <= self._max_staleness,
@@ -303,6 +319,7 @@ class Guard:
             last_error=last_error,
             feed=feed,
             connections=connections,
+            others=self._others.status(),
         )
 
     def __repr__(self) -> str:

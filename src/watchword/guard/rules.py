@@ -158,16 +158,23 @@ def scope(name: str) -> Rule:
     return _Has(f"scope {name}", f"scope {name}", lambda caller: name in caller.scopes)
 
 
-def owner(subject: str | None) -> Rule:
+def owner(subject: str | None, *, issuer: str | None = None) -> Rule:
     """The caller is this subject; None stands for nobody's. ``ValueError`` for the empty text.
 
-    Whose the object is stays out of answers.
+    Subjects are of the service's own authority, unless ``issuer`` names another one: two issuers may give the same
+    name to two people. Whose the object is stays out of answers.
     """
     if subject is not None and not isinstance(subject, str):
         raise TypeError("owner takes a subject, as caller.subject gives it, or None")
     if subject == "":
         raise ValueError("owner takes a subject that is not empty, or None for nobody's")
-    return _Has(f"owner {subject}", "ownership", lambda caller: subject is not None and caller.subject == subject)
+
+    def is_owner(caller: Caller) -> bool:
+        facts = caller._facts
+        own = not facts.foreign if issuer is None else facts.issuer == issuer
+        return own and subject is not None and facts.subject == subject
+
+    return _Has(f"owner {subject}" + (f" of {issuer}" if issuer else ""), "ownership", is_owner)
 
 
 def _check_name(name: object, kind: str) -> None:

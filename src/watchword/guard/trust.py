@@ -6,6 +6,7 @@ from typing import Protocol, final
 
 from watchword import errors
 from watchword.core.caller import Data, Facts
+from watchword.core.compact import read_unverified
 from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.verifier import Verifier
@@ -27,6 +28,26 @@ class Trust(Protocol):
         ``field`` is the ``Authorization`` field's value that it stood in, if in one. ``decision`` is told what was
         shown, and whose it is.
         """
+
+
+@final
+class NoTrust:
+    """Where there is no authority: what is of none of the other issuers is nobody's."""
+
+    def recall(self, sight: Sight, shown: str | bytes, decision: Decision, bound: float) -> Facts | None:  # noqa: ARG002
+        """Nothing was ever found good."""
+        return None
+
+    def verified(self, token: str, field: bytes | None, decision: Decision, bound: float) -> Facts:  # noqa: ARG002
+        """As `Trust` has it: a refusal."""
+        decision.shown = token
+        read_unverified(token)  # for its refusal of what is no token at all
+        raise errors.WrongIssuer("iss is none of the issuers that are trusted here")
+
+    def data(self, token: str, decision: Decision, bound: float) -> Data:  # noqa: ARG002
+        """Data tokens are an authority's: a refusal."""
+        decision.shown = token
+        raise errors.WrongIssuer("there is no authority here whose data tokens are taken")
 
 
 @final

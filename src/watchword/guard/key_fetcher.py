@@ -1,0 +1,194 @@
+"""The fetcher: asks other issuers for their keys over HTTP, one after the other, in one daemon thread."""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Final, final
+
+from watchword.guard.foreign_keys import MAX_FETCH, ForeignKeys
+from watchword.guard.metadata import Resource, jwks_resource, metadata_resources
+from watchword.guard.other_issuer import OtherIssuer
+from watchword.transport import Connection, Reply, TransportError, locate
+
+MAX_BYTES: Final = 512 * 1024
+"""Of metadata or of a JWK Set: with chains of certificates the largest have some tens of thousands."""
+
+_STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
+_LONGEST_SLEEP: Final = 30.0  # seconds: a machine that was suspended looks at its clock again
+
+_fetchers: "weakref.WeakSet[KeyFetcher]" = weakref.WeakSet()
+
+
+@final
+class KeyFetcher:
+    """Keeps the keys of other issuers current, as each one's `ForeignKeys` says when.
+
+    A thread of its own, beside the one that follows the authority: a stranger that is slow must not make revocations
+    late. The strangers share it, so that each can hold up the others by the time of a fetch. The constructor and
+    `start` do no I/O.
+    """
+
+    def __init__(self, sources: Sequence["KeySource"]) -> None:
+        self._sources = sources
+        self._run: _Run | None = None
+        self._last: _Run | None = None  # the latest, whether it has ended or not
+        self._lock = threading.Lock()
+        self._tried = threading.Event()
+        self._note_tries()
+        _fetchers.add(self)
+
+    def start(self) -> None:
+        """Begin, unless it has begun already."""
+        with self._lock:
+            if self._run is None and self._sources:
+                before, self._run = self._last, _Run()
+                self._last = self._run
+                arguments = (self._run, before)
+                threading.Thread(target=self._fetch_all, args=arguments, name="watchword-keys", daemon=True).start()
+
+    def stop(self) -> None:
+        """End, although an issuer may be taking its time."""
+        with self._lock:
+            run, self._run = self._run, None
+        if run is not None:
+            run.stop()
+            run.ended.wait(_STOP_TIME)
+
+    def wake(self) -> None:
+        """An issuer's next fetch may be due sooner."""
+        run = self._run
+        if run is not None:
+            run.nudged.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Block until every issuer has been asked once; whether that is so."""
+        return self._tried.wait(timeout)
+
+    # -- In the thread
+
+    def _fetch_all(self, run: "_Run", before: "_Run | None") -> None:
+        if before is not None:
+            before.ended.wait()
+        try:
+            while not run.stopping.is_set():
+                run.nudged.clear()
+                seconds, source = min(((each.keys.left, each) for each in self._sources), key=itemgetter(0))
+                if seconds > 0:
+                    run.nudged.wait(min(seconds, _LONGEST_SLEEP))
+                else:
+                    source.fetch(run)
+                    self._note_tries()
+        finally:
+            run.ended.set()
+
+    def _note_tries(self) -> None:
+        if all(source.keys.tried for source in self._sources):
+            self._tried.set()
+
+    # -- In a forked child
+
+    def _forked(self) -> None:
+        """No thread of the parent runs here, and its locks may be held for ever; its connection is still its own."""
+        run, self._run, self._last = self._run, None, None
+        self._lock, self._tried = threading.Lock(), threading.Event()
+        self._note_tries()
+        if run is not None:
+            run.abandon()
+            self.start()
+
+
+@final
+class KeySource:
+    """Where one issuer's keys are, and what is known of them."""
+
+    def __init__(self, other: OtherIssuer, keys: ForeignKeys) -> None:
+        self.keys = keys
+        self._issuer = other.issuer
+        self._anywhere = other.unsafely_allow_plain_http
+        self._named: Resource | None = None
+        self._found: Resource | None = None  # by metadata, for fetches that are brought forward
+        self._metadata: tuple[Resource, ...] = ()
+        if other.jwks is not None:
+            self._named = Resource(*locate(other.jwks, plain_http_anywhere=self._anywhere))
+        elif other.keys is None:
+            self._metadata = metadata_resources(other.issuer, plain_http_anywhere=self._anywhere)
+
+    def fetch(self, run: "_Run") -> None:
+        """Ask once, and take the answer in."""
+        early, asked = self.keys.early, self.keys.begin()
+        deadline = time.monotonic() + MAX_FETCH
+        try:
+            if self._named is not None:
+                resource = self._named
+            elif early and self._found is not None:
+                resource = self._found
+            else:
+                resource = self._found = self._look_up(run, deadline)
+            document = _body(run.get(resource, deadline))
+        except (TransportError, OSError, ValueError) as why:
+            self._found = None
+            if not run.stopping.is_set():  # at the end the connection is cut from outside
+                self.keys.fail(str(why))
+            return
+        self.keys.learn(document, asked)
+
+    def _look_up(self, run: "_Run", deadline: float) -> Resource:
+        """Where the metadata say that the keys are; the second place is asked if there is nothing at the first."""
+        first, second = self._metadata
+        reply = run.get(first, deadline)
+        if 400 <= reply.status < 500:
+            reply = run.get(second, deadline)
+        return jwks_resource(self._issuer, _body(reply), plain_http_anywhere=self._anywhere)
+
+
+class _Run:
+    """One life of the thread: its connection, and how others reach it."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self.stopping = threading.Event()
+        self.nudged = threading.Event()
+        self.ended = threading.Event()
+
+    def get(self, resource: Resource, deadline: float) -> Reply:
+        """Ask on a connection of its own: there are minutes between two questions."""
+        connection = self._connection = Connection(resource.address, max_bytes=MAX_BYTES)
+        try:
+            if self.stopping.is_set():
+                raise TransportError("stopped")
+            seconds = max(0.0, deadline - time.monotonic())
+            headers = {"Accept": "application/json", "Connection": "close"}
+            return connection.request("GET", resource.target, headers=headers, seconds=seconds)
+        finally:
+            self._connection = None
+            connection.close()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.nudged.set()
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+
+    def abandon(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.abandon()
+
+
+def _body(reply: Reply) -> bytes:
+    if reply.status != 200:
+        raise TransportError(f"answered {reply.status}")
+    return reply.body
+
+
+def _forked() -> None:
+    for fetcher in list(_fetchers):
+        fetcher._forked()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_forked)

@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
+.PHONY: help run demo test browser soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -30,6 +30,9 @@ demo: $(READY) ## tell the whole story against real processes and print what hap
 
 test: $(READY) ## run all tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+browser: $(READY) ## run what a real Chromium tries: WebSockets and streams of pages; needs Chromium
+	@$(BIN)/python -m pytest browser
 
 soak: $(READY) ## look for what breaks the promise in SOAK_RUNS (100000) made-up worlds; SEED=… makes a failure again
 	@$(BIN)/python -m tests.promise.soak

@@ -18,23 +18,23 @@ SERVERS: Final = tuple(_COMMANDS)
 
 
 @contextmanager
-def served(
-    server: str, issuer: str, log: Path, *, workers: int = 1, tickets: Path | None = None, origin: str | None = None
-) -> Iterator[str]:
-    """Run the service; gives its URL once it answers. ``log`` is the file for what it says."""
+def served(server: str, issuer: str, log: Path, *, workers: int = 1, tickets: Path | None = None) -> Iterator[str]:
+    """Run the service; gives its URL once it answers. ``log`` is the file for what it says.
+
+    The pages of another origin that may call it are those of the same port of ``localhost``.
+    """
     port = free_port()
     name, *options = _COMMANDS[server]
     command = [sys.executable, "-m", name, *options, "--port", str(port), "--workers", str(workers), _APP]
     environ = {
         "SERVICE_ISSUER": issuer,
+        "SERVICE_ORIGIN": address(port).replace("127.0.0.1", "localhost"),
         "PYTHONPATH": str(_ROOT),
         "WATCHWORD_CLIENT_ID": "orders",
         "WATCHWORD_CLIENT_SECRET": "secret",
     }
     if tickets is not None:
         environ["SERVICE_TICKETS"] = str(tickets)
-    if origin is not None:
-        environ["SERVICE_ORIGIN"] = origin
     process = Process(f"the service under {server}", command, address(port), environ=environ, log=log, folder=_ROOT)
     with process:
         process.wait_until_ready("/health")

@@ -1,7 +1,7 @@
 """A service with a chat and a stream of events, for real servers and real browsers to run.
 
-Its settings are environment variables: SERVICE_ISSUER (whose feed is followed, too), SERVICE_TICKETS (a folder; by
-default tickets are in memory), and SERVICE_ORIGIN (whose pages may call it, beside its own).
+Its settings are environment variables: SERVICE_ISSUER (whose feed is followed, too), SERVICE_ORIGIN (whose pages
+may call it, beside its own), and SERVICE_TICKETS (a folder; by default tickets are in memory).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ tickets = Tickets("/tickets", DirectoryTickets(folder) if folder else None)
 protect(app, guard, open=["/"], policy=policy, tickets=tickets, subprotocol=SUBPROTOCOL)
 app.add_middleware(
     CORSMiddleware,
-    allow_origins=[os.environ.get("SERVICE_ORIGIN", "https://elsewhere.example")],
+    allow_origins=[os.environ["SERVICE_ORIGIN"]],
     allow_methods=["GET", "POST"],
     allow_headers=["Authorization", "Content-Type"],
 )

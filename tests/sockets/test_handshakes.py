@@ -138,7 +138,7 @@ def test_a_header(url: str, authority: Authority) -> None:
 
 def test_pages_of_other_origins(url: str) -> None:
     """CORS middleware answers for the endpoint as for all others: the wall is behind it."""
-    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    headers = {"Origin": url.replace("127.0.0.1", "localhost"), "Access-Control-Request-Method": "POST"}
     headers["Access-Control-Request-Headers"] = "authorization,content-type"
     preflight = httpx2.options(f"{url}/tickets", headers=headers, trust_env=False)
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, headers["Origin"])

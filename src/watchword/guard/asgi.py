@@ -1,13 +1,13 @@
 """The wall: ASGI middleware that lets nothing through but what a policy allows."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, final
 
 from watchword.core.caller import Caller
 from watchword.core.cutoffs import Position
 from watchword.errors import AmbiguousCredentials, InvalidPosition, Refused
 from watchword.guard.decisions import Decision
-from watchword.guard.exchange import Exchange, Message, Receive, Scope, Send
+from watchword.guard.exchange import App, Exchange, Message, Receive, Scope, Send
 from watchword.guard.handshakes import Handshakes
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
@@ -17,8 +17,6 @@ from watchword.guard.ticket_office import TicketOffice
 from watchword.guard.tickets import Tickets
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "Wall"]
-
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Decider(Protocol):

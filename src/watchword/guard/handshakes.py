@@ -5,15 +5,13 @@ whoever shows several credentials, whichever, has sent several fields.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, final
+from collections.abc import Awaitable, Iterable
+from typing import Final, final
 from urllib.parse import unquote_to_bytes
 
 from watchword.errors import AmbiguousCredentials, InvalidTicket
+from watchword.guard.exchange import Message, Scope, Send
 from watchword.guard.tickets import Tickets
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110 section 5.6.2
 _HEADER: Final = b"sec-websocket-protocol"
@@ -28,7 +26,7 @@ class Handshakes:
             raise ValueError("a subprotocol is one name, such as watchword.bearer")
         self._tickets, self._subprotocol = tickets, subprotocol
 
-    async def translate(self, scope: MutableMapping[str, Any], path: str, send: Send) -> tuple[dict[str, Any], Send]:
+    async def translate(self, scope: Scope, path: str, send: Send) -> tuple[Scope, Send]:
         """The scope with what was shown as ``Authorization`` fields and nowhere else, and how the app sends.
 
         `InvalidTicket`, `TicketsUnavailable`, or `AmbiguousCredentials` for what cannot be read for sure.

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final, final
+from typing import Final, final
 from urllib.parse import unquote
 
 from watchword.core.caller import Caller
 from watchword.core.encoding import NotStrict, json_encode, json_object
 from watchword.errors import BodyTooLarge, BodyTooSlow, InvalidField, InvalidRequest, NoRule, UnsupportedMediaType
+from watchword.guard.exchange import App, Receive, Scope, Send
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
 from watchword.guard.rules import anyone
@@ -29,12 +30,12 @@ class TicketOffice:
     All else is the app's. The wall has seen to it that whoever comes here is signed in.
     """
 
-    def __init__(self, app: Any, tickets: Tickets, policy: Policy) -> None:
+    def __init__(self, app: App, tickets: Tickets, policy: Policy) -> None:
         self._app = app
         self._tickets = tickets
         self._rule = policy.rule
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on; raise `Refused`."""
         if scope["type"] != "http" or scope["method"] != "POST" or route_path(scope) != self._tickets.path:
             await self._app(scope, receive, send)
@@ -43,7 +44,7 @@ class TicketOffice:
             body = await _body(receive, scope["headers"])
             await self._answer(scope["caller"], _wanted(body, scope.get("root_path", "")), send)
 
-    async def _answer(self, caller: Caller, path: str, send: Any) -> None:
+    async def _answer(self, caller: Caller, path: str, send: Send) -> None:
         rule = self._rule("GET", path)
         if rule is None:
             raise NoRule("no row covers the path that a ticket is wanted for")
@@ -60,7 +61,7 @@ class TicketOffice:
         await send({"type": "http.response.body", "body": answer})
 
 
-async def _body(receive: Any, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+async def _body(receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     kinds = [value for name, value in headers if name.lower() == b"content-type"]
     if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"application/json":
         raise UnsupportedMediaType("the content type is not application/json")
@@ -71,7 +72,7 @@ async def _body(receive: Any, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         raise BodyTooSlow(f"not whole after {_BODY_SECONDS:.0f} s") from None
 
 
-async def _whole(receive: Any) -> bytes:
+async def _whole(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()

@@ -99,6 +99,16 @@ async def test_a_loss_that_was_proven_is_no_move(http: AsyncClient, authority: A
     assert code(await http.get("/readyz")) == "history_lost"
 
 
+async def test_two_moves_without_a_loss_take_nothing_either(http: AsyncClient, authority: Authority) -> None:
+    """The database moves on before anybody has done anything about the first alarm."""
+    epoch = await _move(authority)
+    async with authority.database.writing() as connection:
+        told = "the database was on another/00000001 and is on a third/00000001 now"
+        await connection.execute(update(head).values(alarm=told))
+    assert (await keep_history(authority)).epoch == epoch
+    assert code(await http.get("/readyz")) == "ok"
+
+
 async def test_a_loss_that_is_proven_after_a_move_is_no_move(authority: Authority) -> None:
     """The alarm stands for the server's sake, and then a guard shows an epoch that this one has never had."""
     seen = authority.reader.cursor((await authority.reader.read(None)).page.cursor)

@@ -10,7 +10,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
 from watchword.authority.log.foreign import refuse_older_foreign
 from watchword.authority.log.head import new_epoch, new_id, read_head
-from watchword.authority.log.pages import Moved
+from watchword.authority.log.pages import is_for_a_move
 from watchword.authority.operator import OPERATOR
 from watchword.authority.schema import head
 from watchword.authority.sessions.sessions import carry_over
@@ -57,8 +57,8 @@ async def keep_history(authority: Authority) -> Position:
     """
     async with authority.administering() as connection:
         at = await read_head(connection)
-        if at.alarm not in (None, Moved(at).detail):
-            raise HistoryLost(at.alarm or "")
+        if at.alarm is not None and not is_for_a_move(at):
+            raise HistoryLost(at.alarm)
         await connection.execute(update(head).values(identity=at.witness, alarm=None))
         detail = f"the same history, from {at.identity} to {at.witness}"
         await record(connection, ACTION, actor=OPERATOR, target=at.epoch, detail=detail)

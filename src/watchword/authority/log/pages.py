@@ -35,7 +35,7 @@ class Moved(Lost):
     """Another database server answers than the one that the log was written on; who knows what was lost."""
 
     def __init__(self, at: Head) -> None:
-        super().__init__(at.epoch, f"the database was on {at.identity} and is on {at.witness} now")
+        super().__init__(at.epoch, f"{_moved_from(at)}{at.witness} now")
         self.before = at.identity
         self.now = at.witness
 
@@ -43,6 +43,11 @@ class Moved(Lost):
     def promoted(self) -> bool:
         """Whether it is the same cluster on another timeline: a standby that took over, or a restored backup."""
         return self.before.partition("/")[0] == self.now.partition("/")[0]
+
+
+def is_for_a_move(at: Head) -> bool:
+    """Whether the alarm that stands was sounded for another server's sake alone, be it the one before this one."""
+    return at.alarm is not None and at.alarm.startswith(_moved_from(at))
 
 
 class Cursor(NamedTuple):
@@ -172,6 +177,10 @@ async def _check_history(connection: AsyncConnection, at: Head, after: Cursor) -
         mark = (await connection.execute(query)).scalar_one_or_none()
     if mark is not None and mark != after.mark:
         raise Lost(at.epoch, f"a guard has seen another entry {after.number}")
+
+
+def _moved_from(at: Head) -> str:
+    return f"the database was on {at.identity} and is on "
 
 
 def _mac(body: bytes, key: bytes) -> bytes:

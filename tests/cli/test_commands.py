@@ -55,6 +55,7 @@ SUCCEEDING: Final[dict[Words, Words]] = {
     ("revoke", "client"): ("shop",),
     ("revoke", "role"): ("editor",),
     ("revoke", "everyone"): ("--yes",),
+    ("revoke", "foreign"): ("user", "f-1", "--issuer", "https://id.example"),
     ("key", "list"): (),
     ("key", "rotate"): (),
     ("key", "withdraw"): ("--all", "--yes"),

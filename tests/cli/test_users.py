@@ -93,6 +93,7 @@ DESTRUCTIVE = [
     ("client", "delete", "shop"),
     ("key", "withdraw", "--all"),
     ("revoke", "everyone"),
+    ("revoke", "foreign", "everyone", "--issuer", "https://id.example"),
 ]
 
 

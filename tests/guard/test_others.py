@@ -1,20 +1,40 @@
 """Tokens of other issuers at a guard: who judges which, what their names mean, and what ends them."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.guard.test_connections import Echo, accepted
 from tests.guard.test_guard import OLD, decide
+from tests.guard.wire import Wire
 from tests.guard.world import AUDIENCE, ISSUER, World
 
-from watchword import Caller, Guard, Issuer, Key, OtherIssuer, Refused, Rule, owner, permission, role, scope, signed_in
+from watchword import (
+    Caller,
+    Guard,
+    Issuer,
+    Key,
+    KeySet,
+    OtherIssuer,
+    Policy,
+    Refused,
+    Rule,
+    owner,
+    permission,
+    role,
+    scope,
+    signed_in,
+)
 from watchword.core.compact import read_unverified
 from watchword.core.encoding import b64url_encode
 from watchword.core.feed import Page, PageEntry, PageForeign, fold
 from watchword.errors import WrongIssuer
+from watchword.guard import lookout
 from watchword.guard.decisions import Decision
+from watchword.guard.foreign_keys import KnownKeys
 from watchword.guard.source import Known
 
 PARTNER = "https://login.partner.example/realm/"
@@ -41,6 +61,16 @@ class Partner:
         parts = [header if kind is None else {"typ": kind} | header, payload | dict(claims or {})]
         signed = ".".join(b64url_encode(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{b64url_encode(self.key.sign(signed.encode()))}"
+
+    def cut_off(self, scope: str, name: str, issuer: str = PARTNER) -> None:
+        """A cutoff in the log of the world, for all that was issued until now."""
+        world, foreign = self.world, PageForeign(issuer, scope, int(self.world.wall_time))
+        assert world.known is not None
+        known = world.known.knowledge
+        world.number += 1
+        entry = PageEntry(world.number, "foreign", name, "signed_out", foreign)
+        page = Page(ISSUER, "i1", known.epoch, known.number, world.number, world.number, 0, [entry], None, "c")
+        world.known = Known(fold(known, page), world.now)
 
     def guard(self, **settings: Any) -> Guard:
         """A guard that takes the world's tokens and these."""
@@ -307,16 +337,6 @@ class TestHowTheyLook:
 class TestWhatEndsThem:
     """Revocation holds for tokens of other issuers too, by the log of our authority."""
 
-    def cut(self, world: World, scope: str, name: str, before: float, issuer: str = PARTNER) -> None:
-        """A cutoff for a foreign token in the log."""
-        assert world.known is not None
-        known = world.known.knowledge
-        world.number += 1
-        foreign = PageForeign(issuer, scope, int(before))
-        entry = PageEntry(world.number, "foreign", name, "signed_out", foreign)
-        page = Page(ISSUER, "i1", known.epoch, known.number, world.number, world.number, 0, [entry], None, "c")
-        world.known = Known(fold(known, page), world.now)
-
     @pytest.mark.parametrize(
         ("scope", "name"),
         [("user", "ada"), ("client", "web"), ("session", "s-1"), ("role", "chief"), ("everyone", "")],
@@ -328,15 +348,15 @@ class TestWhatEndsThem:
         new = partner.token(session="s-1", roles=["chief"], issued_at=world.wall_time + 1)
         ours = world.token(roles=["chief"], session="s-1")
         assert [refusal(guard, token) for token in (old, new, ours)] == ["allowed"] * 3
-        self.cut(world, scope, name, world.wall_time)
+        partner.cut_off(scope, name)
         assert [refusal(guard, token) for token in (old, new, ours)] == ["signed_out", "allowed", "allowed"]
         assert refusal(partner.guard(), old) == "signed_out"
 
     def test_somebody_else(self, world: World, partner: Partner) -> None:
         """A cutoff for another issuer's Ada, or for another subject, concerns nobody here."""
         guard, token = partner.guard(), partner.token()
-        self.cut(world, "user", "ada", world.wall_time, issuer="https://elsewhere.example")
-        self.cut(world, "user", "bob", world.wall_time)
+        partner.cut_off("user", "ada", "https://elsewhere.example")
+        partner.cut_off("user", "bob")
         world.cut_off("user", "ada", "credentials_changed")
         assert refusal(guard, token) == "allowed"
 
@@ -365,9 +385,51 @@ class TestWhatEndsThem:
         guard = partner.guard()
         caller = guard.verify(partner.token())
         guard.recheck(caller)
-        self.cut(world, "user", "ada", world.wall_time)
+        partner.cut_off("user", "ada")
         with pytest.raises(Refused):
             guard.recheck(caller)
+
+
+class TestOpenConnections:
+    """What another issuer's token has opened ends with it."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Clocks and keys are looked at often."""
+        monkeypatch.setattr(lookout, "TICK", 0.01)
+
+    async def test_a_cutoff_closes(self, world: World, partner: Partner) -> None:
+        """Theirs, and nobody else's."""
+        wall = partner.guard().asgi(Echo(), Policy(("GET", "/**", signed_in)))
+        tokens = [partner.token(), partner.token(subject="bob"), world.token()]
+        async with Wire(wall, tokens[0]) as ada, Wire(wall, tokens[1]) as bob, Wire(wall, tokens[2]) as ours:
+            for wire in (ada, bob, ours):
+                await accepted(wire)
+            partner.cut_off("user", "ada")
+            assert await ada.hear() == {"type": "websocket.close", "code": 3000, "reason": "signed_out"}
+            for wire in (bob, ours):
+                wire.text("still here")
+                assert (await wire.hear())["text"] == "still here"
+
+    async def test_a_removed_key_closes(self, world: World, partner: Partner, keys: Mapping[str, Key]) -> None:
+        """What was signed with a key that is gone has nothing open any more."""
+        guard = partner.guard()
+        wall = guard.asgi(Echo(), Policy(("GET", "/**", signed_in)))
+        async with Wire(wall, partner.token()) as theirs, Wire(wall, world.token()) as ours:
+            await accepted(theirs)
+            await accepted(ours)
+            guard._others._keys[0].known = KnownKeys(KeySet([keys["RS256"].public]), math.inf)
+            assert await theirs.hear() == {"type": "websocket.close", "code": 3000, "reason": "unknown_key"}
+            ours.text("still here")
+            assert (await ours.hear())["text"] == "still here"
+
+    async def test_old_keys_close(self, partner: Partner) -> None:
+        """As does what nobody can vouch for any more."""
+        guard = partner.guard()
+        async with Wire(guard.asgi(Echo(), Policy(("GET", "/**", signed_in))), partner.token()) as theirs:
+            await accepted(theirs)
+            guard._others._keys[0].known = KnownKeys(KeySet([partner.key.public]), -math.inf)
+            assert await theirs.hear() == {"type": "websocket.close", "code": 1013, "reason": "guard_stale"}
 
 
 class TestWhatIsTold:

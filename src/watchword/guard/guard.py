@@ -145,7 +145,11 @@ class Guard:
         self.expect(self._bound)
         self._catching_up = CatchingUp(self._source)
         self.lookouts = Lookouts(
-            self._source, clock=clock, bound=self._bound, keep_stale=unsafely_keep_stale_connections
+            self._source,
+            clock=clock,
+            bound=self._bound,
+            keep_stale=unsafely_keep_stale_connections,
+            foreign=self._others.keys,
         )
 
     # -- Decisions

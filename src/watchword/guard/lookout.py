@@ -70,12 +70,22 @@ class Lookouts:
     """What a guard has of lookouts: one on each event loop, for as long as anything is watched there.
 
     ``clock`` gives seconds since 1970, ``bound`` is the guard's own, and ``keep_stale`` is whether what is watched
-    stands on knowledge of any age.
+    stands on knowledge of any age. ``foreign`` gives what is another value once something has changed about the keys of
+    other issuers.
     """
 
-    def __init__(self, source: Source, *, clock: Callable[[], float], bound: float, keep_stale: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        clock: Callable[[], float],
+        bound: float,
+        keep_stale: bool,
+        foreign: Callable[[], object] = lambda: None,
+    ) -> None:
         self._source = source
         self._clock = clock
+        self._foreign = foreign
         self._bound = bound
         self._keep_stale = keep_stale
         self._on: dict[asyncio.AbstractEventLoop, Lookout] = {}
@@ -120,7 +130,9 @@ class Lookouts:
     def _begin(self, loop: asyncio.AbstractEventLoop) -> "Lookout":
         for other in [other for other in list(self._on) if other.is_closed()]:
             self._on.pop(other).close()  # it ended in the middle of its work: nobody there can say so
-        lookout = self._on[loop] = Lookout(loop, self._source, self._clock, lambda: self._on.pop(loop, None))
+        lookout = self._on[loop] = Lookout(
+            loop, self._source, self._clock, self._foreign, lambda: self._on.pop(loop, None)
+        )
         return lookout
 
     def _forked(self) -> None:
@@ -137,11 +149,13 @@ class Lookout:
         loop: asyncio.AbstractEventLoop,
         source: Source,
         clock: Callable[[], float],
+        foreign: Callable[[], object],
         emptied: Callable[[], object],
     ) -> None:
         self._loop = loop
         self._source = source
         self._clock = clock
+        self._foreign, self._foreign_keys = foreign, foreign()
         self._emptied = emptied
         self.connections = 0
         self._watches: set[Watch] = set()
@@ -239,6 +253,10 @@ class Lookout:
             if before is None or before.version is not knowledge.version:
                 self._doubt(self._touched(before, knowledge))
                 self._knowledge = knowledge
+        foreign_keys = self._foreign()
+        if foreign_keys != self._foreign_keys:
+            self._foreign_keys = foreign_keys
+            self._doubt(self._of_others())
         for ends in [ends for ends in self._ending if ends <= now]:
             self._doubt(self._ending[ends])
         age = math.inf if known is None else self._source.clock() - known.as_of
@@ -261,6 +279,11 @@ class Lookout:
             yield from self._below(now.floor)
         for cutoff in now.cutoffs.since(before.number):
             yield from self._under(cutoff)
+        if now.foreign is not before.foreign:
+            yield from self._of_others()
+
+    def _of_others(self) -> Iterator[Watch]:
+        return (watch for watch in self._watches if watch.facts.foreign)
 
     def _below(self, floor: int) -> Iterator[Watch]:
         positions = [(watch.facts.position, watch) for watch in self._watches]

@@ -76,6 +76,10 @@ class Others:
         """Block until each was asked once, at most ``timeout`` seconds."""
         self._fetcher.wait(timeout)
 
+    def keys(self) -> tuple[object, ...]:
+        """Another value as soon as other keys verify, or some are too old to: compare it with an earlier one."""
+        return tuple((known.keys, keys.too_old(known)) if (known := keys.known) else None for keys in self._keys)
+
     def status(self) -> tuple[OtherStatus, ...]:
         """What is known of each at this moment."""
         return tuple(map(_status, self._keys))

@@ -16,7 +16,8 @@ class Wire:
         headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
         self._app = app
         self._kind = kind
-        self._scope: dict[str, Any] = {"type": kind, "method": "GET", "path": path, "headers": headers, "root_path": ""}
+        self._scope: dict[str, Any] = {"type": kind, "method": "GET", "path": path, "root_path": "", "headers": headers}
+        self._scope |= {"query_string": b"", "client": None, "server": None, "subprotocols": []}
         self._scope["extensions"] = {"websocket.http.response": {}}
         self._to_app: asyncio.Queue[Any] = asyncio.Queue()
         self._from_app: asyncio.Queue[Any] = asyncio.Queue()
@@ -50,9 +51,14 @@ class Wire:
         self.say({"type": "websocket.receive", "text": text})
 
     async def hear(self) -> Any:
-        """What the app sends next."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._from_app.get()
+        """What the app sends next. Raises what it has raised, if it has ended without that."""
+        hearing = asyncio.ensure_future(self._from_app.get())
+        await asyncio.wait({hearing, self.task}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            return hearing.result()
+        hearing.cancel()
+        self.task.result()
+        raise AssertionError("the app has ended, or is silent")
 
     async def end(self) -> list[Any]:
         """Wait until the app has ended, and raise what it raised; all that it sent and nobody has heard."""

@@ -79,6 +79,14 @@ class World:
         page = Page(ISSUER, "i1", EPOCH, known.number, self.number, self.number, known.floor, [entry], None, "c")
         self._know(Known(fold(known, page), self.now))
 
+    def raise_floor(self, floor: int) -> None:
+        """What is below it is forgotten, as of now."""
+        assert self.known is not None
+        known, number = self.known.knowledge, self.number
+        self._know(
+            Known(fold(known, Page(ISSUER, "i1", EPOCH, number, number, number, floor, [], None, "c")), self.now)
+        )
+
     def _know(self, known: Known) -> None:
         before, self.known = self.known, known
         self.listeners.tell(before, known)

@@ -61,6 +61,7 @@ class Connection:
         "_line",
         "_lookouts",
         "_loop",
+        "_open",
         "_running",
         "_task",
         "_timer",
@@ -78,6 +79,7 @@ class Connection:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._lookouts = decision.judge.lookouts
+        self._open = False
         self._held: tuple[Requirement, ...] = ()
         self._running = True  # the app
         self._cancelling: int | None = None  # how often others had cancelled the task when we did
@@ -94,6 +96,7 @@ class Connection:
 
     def open(self) -> None:
         """The client has been let in: from here on the app can `renew`."""
+        self._open = True
         self._held = self.decision.held
         self.decision.connection = self
 
@@ -101,6 +104,8 @@ class Connection:
         """Live by this token from now on, and give its caller; raise `Refused`."""
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("renew belongs on the event loop of the connection")
+        if not self._open:
+            raise RuntimeError("no connection is open any more")
         if self.ended is not None:
             raise self.ended
         before, fresh = self.decision, Decision(self.decision.method, self.decision.path, connection=self)
@@ -117,7 +122,7 @@ class Connection:
     def close(self) -> None:
         """The app has ended the connection by itself."""
         self._watch.stop()
-        self.decision.connection = None
+        self._open = False
 
     def caused(self, error: BaseException) -> bool:
         """Whether the app's error comes from the end that was put to its connection."""
@@ -134,6 +139,7 @@ class Connection:
             await asyncio.wait({self._ending})
         if self._timer is not None:
             self._timer.cancel()
+        del self._task, self._line  # whoever keeps a caller keeps no request
 
     # -- The end
 

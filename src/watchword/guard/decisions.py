@@ -73,7 +73,7 @@ class Decision(msgspec.Struct):
     guard that verified it. ``preliminary`` is whether the request is decided about once more before it is let in.
 
     ``rule`` is the policy's, ``held`` what else the caller was held against before its connection was open, and
-    ``connection`` is that connection, as long as it is.
+    ``connection`` is that connection, whether it still is open or not.
     """
 
     method: str

@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 FUZZ_SECONDS ?= 60
 BENCH  := .venv-bench
+INTEROP := .interop
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test browser soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
+.PHONY: help run demo test browser interop soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -33,6 +34,15 @@ test: $(READY) ## run all tests
 
 browser: $(READY) ## run what a real Chromium tries: WebSockets and streams of pages; needs Chromium
 	@$(BIN)/python -m pytest browser
+
+$(INTEROP)/.ready: interop/package.json
+	@command -v npm >/dev/null || { echo "make interop needs Node.js and npm." >&2; exit 1; }
+	@mkdir -p $(INTEROP) && cp interop/package.json $(INTEROP)
+	@cd $(INTEROP) && npm install --silent --no-audit --no-fund
+	@touch $@
+
+interop: $(READY) $(INTEROP)/.ready ## try guards on the tokens of issuers that others wrote; needs Node.js
+	@$(BIN)/python -m pytest interop
 
 soak: $(READY) ## look for what breaks the promise in SOAK_RUNS (100000) made-up worlds; SEED=… makes a failure again
 	@$(BIN)/python -m tests.promise.soak
@@ -85,4 +95,4 @@ bench-authority: $(READY) $(BENCH)/.servers ## measure tokens a second against o
 	@$(BIN)/python -m bench.authority $(ARGS)
 
 clean: ## remove what was built and installed, but no data
-	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants
+	rm -rf $(VENV) $(BENCH) $(INTEROP) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

@@ -41,7 +41,9 @@ def main() -> int:
             found, done = finished.result(), done + BATCH
             if found is not None:
                 print(f"\n{found}\nto see it again, shortened: make soak SEED={waiting[finished]}", flush=True)
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(
+                    cancel_futures=True
+                )  # waits for what runs, or leaving the block would take the cancelling back
                 return 1
             pace = done / (time.monotonic() - begun)
             left = max(0, runs - done) / pace / 60

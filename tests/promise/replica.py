@@ -124,7 +124,7 @@ class Replicated:
     async def fetch(self, query: Prepared, **values: object) -> list[Row]:
         """The rows of one query, in a snapshot of its own."""
         async with self.reading() as transaction:
-            return [await query.row(transaction, **values)]
+            return await query.rows(transaction, **values)
 
     @asynccontextmanager
     async def writing(self, *, alone: bool = False) -> AsyncIterator[Any]:

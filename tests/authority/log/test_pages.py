@@ -24,8 +24,8 @@ async def _cut(authority: Authority, number: int) -> None:
 
 async def _page(authority: Authority, cursor: str | None = None) -> Page:
     after = None if cursor is None else Cursor.open(cursor, KEY)
-    async with authority.database.reading() as connection:
-        return await read_page(connection, authority.settings.issuer, after, KEY)
+    _, page = await read_page(authority.database, authority.settings.issuer, after, KEY)
+    return page
 
 
 def _cursor(page: Page) -> Cursor:
@@ -112,7 +112,8 @@ async def test_a_cursor_below_the_floor_gets_a_snapshot(authority: Authority) ->
     await _cut(authority, 3)
     async with authority.database.writing() as connection:
         await connection.execute(update(entries).where(entries.c.position <= 2).values(at=0.0))
-        at_floor = await read_page(connection, "i", None, KEY)
+    at_floor = await _page(authority)
+    async with authority.database.writing() as connection:
         await raise_floor(connection, 0)
     assert (await _page(authority, first.cursor)).after is None
     assert (await _page(authority, at_floor.cursor)).after == 3

@@ -22,15 +22,16 @@ class Prepared:
 
     async def run(self, connection: AsyncConnection, **values: object) -> None:
         """Run it in the connection's transaction; it gives no rows."""
-        await self._rows(connection, values)
+        await self.rows(connection, **values)
 
     async def row(self, connection: AsyncConnection, **values: object) -> Row:
         """Run it in the connection's transaction: the first row, empty if there is none."""
-        rows = await self._rows(connection, values)
+        rows = await self.rows(connection, **values)
         return rows[0] if rows else {}
 
-    async def _rows(self, connection: AsyncConnection, values: Mapping[str, object]) -> list[Row]:
-        """By the driver itself, since what SQLAlchemy makes of a result costs more than the statement."""
+    async def rows(self, connection: AsyncConnection, **values: object) -> list[Row]:
+        """Run it in the connection's transaction: all rows."""
+        # By the driver itself, since what SQLAlchemy makes of a result costs more than the statement.
         driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
         text, ordered = self.bound(connection.dialect, values)
         if isinstance(driver, InlineConnection):

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from watchword.authority.background import surviving
 from watchword.authority.database import Database
-from watchword.authority.log.head import Head, look_at_head, read_head
+from watchword.authority.log.head import Head, look_at_head
 from watchword.authority.log.pages import Cursor, Lost, Moved, adopt, read_page, sound_alarm
 from watchword.core.feed import Page
 
@@ -131,23 +131,19 @@ class LogReader:
         await asyncio.sleep(0)  # all whom the same event woke come aboard
         del self._boarding[after]  # it begins: whoever asks from here on needs a later read
         moves = self.moves
-        try:
-            async with self._database.reading() as connection:
-                at = await read_head(connection)
-                page = await read_page(connection, self._issuer, after, self._cursor_key, at=at)
-        except Lost as lost:
-            if await self._face(lost):
-                return await self._again(after)
-            raise
+        at, page = await self._page(after)
         self._ahead = at.now - asyncio.get_running_loop().time()
         if moves == self.moves:
             self._last = at.epoch, at.number
         return Read(page, page.encode())
 
-    async def _again(self, after: Cursor | None) -> Read:
-        async with self._database.reading() as connection:
-            page = await read_page(connection, self._issuer, after, self._cursor_key)
-        return Read(page, page.encode())
+    async def _page(self, after: Cursor | None) -> tuple[Head, Page]:
+        try:
+            return await read_page(self._database, self._issuer, after, self._cursor_key)
+        except Lost as lost:
+            if not await self._face(lost):
+                raise
+            return await read_page(self._database, self._issuer, after, self._cursor_key)
 
     async def _face(self, lost: Lost) -> bool:
         """Close the feed; or go on, where a server took over that has everything."""

@@ -5,32 +5,38 @@ from typing import Any, Final
 
 import pytest
 from browser.chromium import Chromium, Page, Thrown
+from tests.docs.pages import DOCS, SCRIPT, blocks
 from tests.guard.authority import Authority
 
 from watchword import Issuer, Position
 
+_PAGE: Final = DOCS / "how-to" / "chat-over-websocket.md"
+_SHOWN: Final = "".join(block.text for block in blocks(_PAGE) if block.language == SCRIPT)
+"""What the documentation has pages do: `openSocket`, `openAtOnce` and `readEvents`."""
+
 _HELPERS: Final = """
+// The ticket alone, from whichever service.
 async function ticketFor(token, path, service = "") {
   const answer = await fetch(`${service}/tickets`, {
     method: "POST",
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
     body: JSON.stringify({ path }),
   });
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.code);
-  return told.ticket;
+  return (await answer.json()).ticket;
 }
 
-function socket(path, protocols = [], host = location.host) {
-  const opened = new WebSocket(`ws://${host}${path}`, protocols);
+// What happens to a WebSocket, one event after the other.
+function watched(socket) {
   const waiting = [], came = [];
   const put = (event) => waiting.length ? waiting.shift()(event) : came.push(event);
-  opened.onopen = () => put({ type: "open", protocol: opened.protocol });
-  opened.onmessage = (event) => put({ type: "message", data: event.data });
-  opened.onclose = (event) => put({ type: "close", code: event.code, reason: event.reason });
-  opened.next = () => came.length ? Promise.resolve(came.shift()) : new Promise((done) => waiting.push(done));
-  return opened;
+  socket.onopen = () => put({ type: "open", protocol: socket.protocol });
+  socket.onmessage = (event) => put({ type: "message", data: event.data });
+  socket.onclose = (event) => put({ type: "close", code: event.code, reason: event.reason });
+  socket.next = () => came.length ? Promise.resolve(came.shift()) : new Promise((done) => waiting.push(done));
+  return socket;
 }
+
+const at = (path, host = location.host) => `ws://${host}${path}`;
 """
 REFUSED: Final = {"type": "close", "code": 1006, "reason": ""}  # all that a page is told of a handshake
 
@@ -46,14 +52,14 @@ def token(authority: Authority, **claims: Any) -> str:
 def page(chromium: Chromium, url: str) -> Iterator[Page]:
     """A page of the service's own."""
     with chromium.page(url) as page:
-        page.load(_HELPERS)
+        page.load(_SHOWN + _HELPERS)
         yield page
 
 
 def test_a_ticket(page: Page, authority: Authority) -> None:
     """A page gets a ticket with its token, and a WebSocket with its ticket, over which it talks."""
     talk = """
-        const chat = socket(`/chat?room=1&ticket=${await ticketFor(token, "/chat")}`);
+        const chat = watched(await openSocket("/chat", token));
         const opened = await chat.next(), hello = JSON.parse((await chat.next()).data);
         chat.send("hello");
         const echo = (await chat.next()).data;
@@ -61,15 +67,15 @@ def test_a_ticket(page: Page, authority: Authority) -> None:
         return [opened, hello.subject, hello.seen, echo, (await chat.next()).code];
     """
     opened = {"type": "open", "protocol": ""}
-    assert page.run(talk, token=token(authority)) == [opened, "ada", ["room=1", []], "ada: hello", 1000]
+    assert page.run(talk, token=token(authority)) == [opened, "ada", ["", []], "ada: hello", 1000]
 
 
 def test_a_ticket_twice(page: Page, authority: Authority) -> None:
     """The second WebSocket with it does not open, and the first stays."""
     twice = """
-        const ticket = await ticketFor(token, "/chat"), chat = socket(`/chat?ticket=${ticket}`);
+        const url = at(`/chat?ticket=${await ticketFor(token, "/chat")}`), chat = watched(new WebSocket(url));
         const first = [await chat.next(), await chat.next()].map((event) => event.type);
-        const second = await socket(`/chat?ticket=${ticket}`).next();
+        const second = await watched(new WebSocket(url)).next();
         chat.send("still here");
         return [first, second, (await chat.next()).data];
     """
@@ -78,12 +84,12 @@ def test_a_ticket_twice(page: Page, authority: Authority) -> None:
 
 def test_without(page: Page) -> None:
     """Without a ticket none opens."""
-    assert page.run("return socket('/chat').next()") == REFUSED
+    assert page.run("return watched(new WebSocket(at('/chat'))).next()") == REFUSED
 
 
 def test_the_reason(page: Page, authority: Authority) -> None:
     """The page is told why when it asks for a ticket, as it is not told at the handshake."""
-    ask = "await ticketFor(token, '/staff')"
+    ask = "await openSocket('/staff', token)"
     with pytest.raises(Thrown, match="not_permitted"):
         page.run(ask, token=token(authority))
     with pytest.raises(Thrown, match="token_malformed"):
@@ -93,26 +99,25 @@ def test_the_reason(page: Page, authority: Authority) -> None:
 def test_a_subprotocol(page: Page, authority: Authority) -> None:
     """The other way: the token after the name, which is the answer where the app has none of its own."""
     talk = """
-        const chat = socket("/chat", [...own, "watchword.bearer", token]);
+        const url = at("/chat"), both = [own, "watchword.bearer", token];
+        const chat = watched(own ? new WebSocket(url, both) : openAtOnce(url, token));
         return [(await chat.next()).protocol, JSON.parse((await chat.next()).data).seen];
     """
-    assert page.run(talk, token=token(authority), own=[]) == ["watchword.bearer", ["", []]]
-    assert page.run(talk, token=token(authority), own=["chat"]) == ["chat", ["", ["chat"]]]
-    refused = "return socket('/chat', ['watchword.bearer', 'rubbish']).next()"
-    assert page.run(refused) == REFUSED
+    assert page.run(talk, token=token(authority), own=None) == ["watchword.bearer", ["", []]]
+    assert page.run(talk, token=token(authority), own="chat") == ["chat", ["", ["chat"]]]
+    assert page.run("return watched(openAtOnce(at('/chat'), 'rubbish')).next()") == REFUSED
 
 
 def test_a_stream(page: Page, authority: Authority) -> None:
     """``EventSource`` can send no token, and needs no ticket: ``fetch`` reads the same stream with one."""
     read = """
-        const answer = await fetch("/events", { headers: { Authorization: `Bearer ${token}` } });
-        const lines = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-        let text = "";
-        while (!text.includes("ada 2")) text += (await lines.read()).value;
-        await lines.cancel();
-        return text;
+        const events = [];
+        await new Promise((done) => readEvents("/events", token, (event) => events.push(event) === 3 && done()));
+        return events.slice(0, 3);
     """
-    assert page.run(read, token=token(authority)).startswith("data: ada 0\n\ndata: ada 1\n\n")
+    assert page.run(read, token=token(authority)) == ["data: ada 0", "data: ada 1", "data: ada 2"]
+    with pytest.raises(Thrown, match="token_malformed"):
+        page.run("await readEvents('/events', 'rubbish')")
     plain = (
         "return new Promise((done) => new EventSource('/events').onerror = (event) => done(event.target.readyState))"
     )
@@ -123,7 +128,7 @@ def test_a_revocation(page: Page, authority: Authority) -> None:
     """It closes the WebSocket, and the page is told why."""
     session = f"s{len(authority.entries)}"
     begin = """
-        globalThis.chat = socket(`/chat?ticket=${await ticketFor(token, "/chat")}`);
+        globalThis.chat = watched(await openSocket("/chat", token));
         return [await chat.next(), await chat.next()].map((event) => event.type);
     """
     assert page.run(begin, token=token(authority, session=session)) == ["open", "message"]
@@ -135,21 +140,21 @@ def test_a_revocation_ends_a_stream(page: Page, authority: Authority) -> None:
     """What is read of it ends as if it were complete, and ``fetch`` is refused with the reason after that."""
     session = f"s{len(authority.entries)}"
     begin = """
-        globalThis.read = () => fetch("/events", { headers: { Authorization: `Bearer ${token}` } });
-        globalThis.events = (await read()).body.getReader();
-        return (await events.read()).done;
+        await new Promise((first) => globalThis.ended = readEvents("/events", token, first));
+        globalThis.again = () => readEvents("/events", token);
     """
-    assert page.run(begin, token=token(authority, session=session)) is False
+    page.run(begin, token=token(authority, session=session))
     authority.cut_off("session", session, "session_ended")
-    end = "while (!(await events.read()).done); return (await (await read()).json()).code"
-    assert page.run(end) == "session_ended"
+    page.run("await ended")
+    with pytest.raises(Thrown, match="session_ended"):
+        page.run("await again()")
 
 
 def test_pages_of_other_origins(chromium: Chromium, url: str, authority: Authority) -> None:
     """One that the service lists gets a ticket and a WebSocket; one that it does not gets no ticket."""
     talk = """
         const ticket = await ticketFor(token, "/chat", `http://${host}`);
-        const chat = socket(`/chat?ticket=${ticket}`, [], host);
+        const chat = watched(new WebSocket(at(`/chat?ticket=${ticket}`, host)));
         return [await chat.next(), await chat.next()].map((event) => event.type);
     """
     host = url.removeprefix("http://")

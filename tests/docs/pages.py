@@ -11,10 +11,11 @@ DOCS: Final = ROOT / "docs"
 SHELL: Final = "bash"
 PYTHON: Final = "python"
 SHOWN: Final = "text"
+SCRIPT: Final = "js"
 RUN: Final = frozenset({SHELL, PYTHON})
 """The languages whose blocks are run."""
-NOT_RUN: Final = frozenset({SHOWN, "sh", "toml", "json", "http", "mermaid"})
-"""Output, fragments and pictures; ``sh`` is for what prepares a machine: git, make, pip."""
+NOT_RUN: Final = frozenset({SHOWN, SCRIPT, "sh", "toml", "json", "http", "mermaid"})
+"""Output, fragments and pictures; ``sh`` is for what prepares a machine: git, make, pip. Scripts run in a browser."""
 
 _ORDER = re.compile(r"\s*<!-- run: (.+?) -->\s*")
 _FENCE = re.compile(r"(\s*)```(.*)")

@@ -74,7 +74,10 @@ def _without_ticket(query: bytes, parameter: bytes) -> tuple[bytes, str | None]:
 def _without_token(
     headers: Iterable[tuple[bytes, bytes]], marker: str
 ) -> tuple[list[tuple[bytes, bytes]], list[str], bytes | None]:
-    """The headers without a marker and the token after it, what is still offered, and the token; None for none."""
+    """The headers without a marker and the token after it, what is still offered, and the token; None for none.
+
+    From the headers, since some servers give the scope a whole field as one subprotocol.
+    """
     offered = [
         part.strip(b" \t").decode("ascii")
         for name, value in headers

@@ -106,7 +106,7 @@ class Tickets:
 
     async def give(self, caller: Caller, path: str) -> str:
         """A ticket for this caller's token at this path; `TooManyTickets` or `TicketsUnavailable`."""
-        self._recent.count(caller.subject)
+        self._recent.count((caller.issuer, caller.subject))
         secret = secrets.token_bytes(_TICKET_BYTES)
         ticket = b64url_encode(secret)
         name, key = _derived(ticket)
@@ -159,11 +159,11 @@ class _Recent:
 
     def __init__(self, per_subject: int, limit: int, clock: Callable[[], float]) -> None:
         self._per_subject, self._limit, self._clock = per_subject, limit, clock
-        self._given: deque[tuple[float, str]] = deque()
-        self._counts: dict[str, int] = {}
+        self._given: deque[tuple[float, tuple[str, str]]] = deque()
+        self._counts: dict[tuple[str, str], int] = {}
 
-    def count(self, subject: str) -> None:
-        """One more for this subject, or a refusal."""
+    def count(self, subject: tuple[str, str]) -> None:
+        """One more for this subject of an issuer, or a refusal."""
         now = self._clock()
         self._forget(now - SECONDS)
         if self._counts.get(subject, 0) >= self._per_subject:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,15 +16,20 @@ from tests.authority.helpers import ISSUER, account, bearer, code, make_user, re
 
 from watchword.authority.app import build_app
 from watchword.authority.authority import Authority
+from watchword.authority.database import clock
 from watchword.authority.log.cut import cut_token
+from watchword.authority.log.foreign import append_foreign, latest_second
 from watchword.authority.log.head import Head, read_head
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import recover
 from watchword.authority.settings import Settings
+from watchword.core.cutoffs import Scope
 from watchword.core.feed import FeedError, Knowledge
+from watchword.core.foreign import ForeignCutoff
 from watchword.guard.learner import Learner
 from watchword.transport import TransportError
 
+ELSEWHERE = "https://id.example"
 Restore = Callable[..., Awaitable[Authority]]
 
 
@@ -128,6 +134,24 @@ async def test_after_recovery_the_guard_goes_on_in_the_new_epoch(
     after = await _learn(guard, again)
     assert (after.instance, after.epoch != before.epoch) == (before.instance, True)
     assert not {key.kid for key in after.keys} & {key.kid for key in before.keys}
+
+
+async def test_a_foreign_cutoff_that_was_lost_lets_nobody_in(
+    authority: Authority, guard: Learner, backup: Path, restored: Restore
+) -> None:
+    """After the recovery neither a guard that knew of it nor a new one takes what it had cut off."""
+    async with authority.changing() as connection:
+        before = latest_second(await clock(connection))
+        await append_foreign(connection, [ForeignCutoff(ELSEWHERE, Scope.USER, "f-1", before, "signed_out")])
+    known = await _learn(guard, authority)
+    assert len(known.foreign) == 1
+    again = await restored(backup)
+    await recover(again)
+    facts: dict[str, Any] = {"client": "", "session": "", "roles": (), "token": ""}
+    for follower in (guard, Learner(ISSUER, max_staleness=timedelta(seconds=30))):
+        known = await _learn(follower, again)
+        assert known.foreign.judge(ELSEWHERE, subject="f-1", issued_at=before, **facts) is not None
+        assert known.foreign.judge(ELSEWHERE, subject="f-1", issued_at=known.foreign.floor + 1, **facts) is None
 
 
 async def test_what_was_restored_closes_what_it_was_made_of(

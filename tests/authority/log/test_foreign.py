@@ -1,5 +1,6 @@
 """Cutoffs for other issuers' tokens: made, handed out, forgotten without being taken back, safe from lost history."""
 
+import random
 from typing import Any, Final
 
 import pytest
@@ -7,6 +8,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import select, update
 from tests.authority.helpers import Headers, Json, bearer, code, good
 
+from watchword import Guard, Issuer, Key, OtherIssuer
 from watchword.authority.authority import Authority
 from watchword.authority.database import clock
 from watchword.authority.housekeeping import keep_house
@@ -180,6 +182,89 @@ async def test_only_an_administrator_may(http: AsyncClient) -> None:
         await http.get("/admin/revocations/foreign"),
     ):
         assert code(answer) == "no_token"
+
+
+async def test_a_guard_refuses_and_lets_in_again(http: AsyncClient, operator: Headers, authority: Authority) -> None:
+    """The whole way, from the administrator's request to the guard's decision; and the same over a recovery."""
+    key, now = Key.generate("ES256"), int(await _now(authority))
+    elsewhere = Issuer(ELSEWHERE, key)
+    other = OtherIssuer(ELSEWHERE, audience="orders", keys=key.public)
+    us = authority.settings.issuer
+    guard = Guard(us, audience="orders", source=authority.source, others=[other], clock=lambda: now + 30.0)
+
+    def said(issued_at: int, subject: str = "f-1") -> str:
+        token = elsewhere.mint(subject=subject, audience="orders", client="web", issued_at=issued_at)
+        try:
+            return guard.verify(token).subject
+        except Refused as why:
+            return why.code
+
+    assert [said(now), said(now, "f-2")] == ["f-1", "f-2"]
+    before = (await _revoke(http, operator))["before"]
+    assert [said(before), said(before, "f-2"), said(before + 1)] == ["signed_out", "f-2", "f-1"]
+    await recover(authority)
+    floor = (await _learn(authority)).foreign.floor
+    assert [said(floor), said(floor, "f-2"), said(floor + 1, "f-2")] == ["below_floor", "below_floor", "f-2"]
+
+
+class _Life:
+    """What may happen to cutoffs between two questions of a guard, as the dice have it."""
+
+    def __init__(self, authority: Authority, dice: random.Random, now: int) -> None:
+        self._authority = authority
+        self._dice = dice
+        self._now = now
+        self.told: dict[str, int] = {}
+        """Up to when each user's tokens are revoked."""
+
+    async def revoke(self) -> None:
+        cutoffs = []
+        for _ in range(self._dice.randint(1, 3)):
+            user, before = self._dice.choice("abc"), self._now - self._dice.randrange(60)
+            self.told[user] = max(before, self.told.get(user, 0))
+            cutoffs.append(ForeignCutoff(ELSEWHERE, Scope.USER, user, before, "signed_out"))
+        async with self._authority.changing() as connection:
+            await append_foreign(connection, cutoffs)
+
+    async def revoke_ours(self) -> None:
+        async with self._authority.changing() as connection:
+            await cut_token(connection, "t")
+
+    async def raise_it(self) -> None:
+        async with self._authority.changing() as connection:
+            await raise_foreign_floor(connection, self._dice.randrange(20, 80), 0)
+
+    async def forget(self) -> None:
+        async with self._authority.changing() as connection:
+            await forget_foreign(connection)
+
+    async def forget_entries(self) -> None:
+        async with self._authority.changing() as connection:
+            number = self._dice.randint(0, (await read_head(connection)).number)
+            await connection.execute(update(entries).where(entries.c.position <= number).values(at=0.0))
+            await raise_floor(connection, 0)
+            await forget_below_floor(connection)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_forgotten_nothing_that_was_revoked_stands(authority: Authority, seed: int) -> None:
+    """Housekeeping in any order, and guards that ask now and then or begin anew: each refuses what was revoked before
+    it asked, and nothing but that and what lies below the floor.
+    """
+    dice, now = random.Random(seed), int(await _now(authority))
+    life, guards = _Life(authority, dice, now), dict[int, Knowledge | None]()
+    for _ in range(60):
+        await dice.choice(
+            [life.revoke, life.revoke, life.revoke_ours, life.raise_it, life.forget, life.forget_entries]
+        )()
+        which = dice.randrange(3)
+        known = guards[which] = await _learn(authority, dice.choice([guards.get(which)] * 5 + [None]))
+        floor = known.foreign.floor
+        assert floor <= max(life.told.values(), default=0)
+        for user in "abcd":
+            reach = max(life.told.get(user, 0), floor)
+            for at in (now - 70, now - 40, now - 20, reach, reach + 1, floor, floor + 1):
+                assert (_judge(known, at, subject=user) != "ok") is (at <= reach > 0), (user, at)
 
 
 class TestForgetting:

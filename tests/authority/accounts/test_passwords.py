@@ -1,6 +1,8 @@
 """Hashing passwords."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
@@ -39,6 +41,16 @@ def test_a_new_password_has_a_length(hasher: PasswordHasher, password: str) -> N
         hasher.check_new(password, "new_password")
     assert refusal.value.public["field"] == "new_password"
     assert password not in str(refusal.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
+async def test_requests_go_before_hashes(hasher: PasswordHasher) -> None:
+    """The threads that hash are nicer than the one that answers requests."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert await hasher._run(niceness) == min(19, niceness() + 10)
 
 
 async def test_the_excess_is_told_to_come_again(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:

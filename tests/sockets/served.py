@@ -18,8 +18,17 @@ SERVERS: Final = tuple(_COMMANDS)
 
 
 @contextmanager
-def served(server: str, issuer: str, log: Path, *, workers: int = 1, tickets: Path | None = None) -> Iterator[str]:
-    """Run the service; gives its URL once it answers. ``log`` is the file for what it says.
+def served(
+    server: str,
+    issuer: str,
+    log: Path,
+    *,
+    workers: int = 1,
+    tickets: Path | None = None,
+    staleness: float | None = None,
+    client: tuple[str, str] = ("orders", "secret"),
+) -> Iterator[str]:
+    """Run the service; gives its URL once it answers. ``log`` is the file for what it says, ``client`` follows.
 
     The pages of another origin that may call it are those of the same port of ``localhost``.
     """
@@ -30,11 +39,13 @@ def served(server: str, issuer: str, log: Path, *, workers: int = 1, tickets: Pa
         "SERVICE_ISSUER": issuer,
         "SERVICE_ORIGIN": address(port).replace("127.0.0.1", "localhost"),
         "PYTHONPATH": str(_ROOT),
-        "WATCHWORD_CLIENT_ID": "orders",
-        "WATCHWORD_CLIENT_SECRET": "secret",
+        "WATCHWORD_CLIENT_ID": client[0],
+        "WATCHWORD_CLIENT_SECRET": client[1],
     }
     if tickets is not None:
         environ["SERVICE_TICKETS"] = str(tickets)
+    if staleness is not None:
+        environ["SERVICE_STALENESS"] = str(staleness)
     process = Process(f"the service under {server}", command, address(port), environ=environ, log=log, folder=_ROOT)
     with process:
         process.wait_until_ready("/health")

@@ -1,7 +1,8 @@
-"""A service with a chat and a stream of events, for real servers and real browsers to run.
+"""A service with a chat, a stream of events and a download, for real servers and real browsers to run.
 
 Its settings are environment variables: SERVICE_ISSUER (whose feed is followed, too), SERVICE_ORIGIN (whose pages
-may call it, beside its own), and SERVICE_TICKETS (a folder; by default tickets are in memory).
+may call it, beside its own), SERVICE_TICKETS (a folder; by default tickets are in memory), and SERVICE_STALENESS
+(in seconds).
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from watchword.frameworks.fastapi import need, protect
 SUBPROTOCOL = "watchword.bearer"
 
 folder = os.environ.get("SERVICE_TICKETS")
-guard = Guard(os.environ["SERVICE_ISSUER"], audience="orders", max_staleness=timedelta(seconds=20))
+staleness = timedelta(seconds=float(os.environ.get("SERVICE_STALENESS", "20")))
+guard = Guard(os.environ["SERVICE_ISSUER"], audience="orders", max_staleness=staleness)
 app = FastAPI(lifespan=guard.lifespan)
 policy = Policy(("GET", "/health", anyone), ("GET", "/staff", role("editor")), ("*", "/**", signed_in))
 tickets = Tickets("/tickets", DirectoryTickets(folder) if folder else None)
@@ -51,13 +53,16 @@ async def health() -> str:
 @app.websocket("/chat")
 @app.websocket("/staff")
 async def chat(websocket: WebSocket, caller: SignedIn) -> None:
-    """Says who is there, in which process, and what it was asked; then whatever it is told."""
+    """Says who is there, in which process, and what it was asked; then whatever it is told. ``renew TOKEN`` renews."""
     await websocket.accept("chat" if "chat" in websocket.scope["subprotocols"] else None)
     seen = websocket.url.query, websocket.scope["subprotocols"]
     await websocket.send_json({"subject": caller.subject, "process": os.getpid(), "seen": seen})
     try:
         while True:
-            await websocket.send_text(f"{caller.subject}: {await websocket.receive_text()}")
+            text = await websocket.receive_text()
+            if text.startswith("renew "):
+                caller = caller.renew(text.removeprefix("renew "))
+            await websocket.send_text(f"{caller.subject}: {text[:100]}")
     except WebSocketDisconnect:
         pass
 
@@ -74,3 +79,21 @@ async def events(caller: SignedIn) -> StreamingResponse:
             await asyncio.sleep(0.05)
 
     return StreamingResponse(ticks(), media_type="text/event-stream")
+
+
+@app.get("/download")
+async def download(caller: SignedIn) -> StreamingResponse:
+    """A file without end."""
+
+    async def lines() -> AsyncIterator[str]:
+        while True:
+            yield f"{caller.subject}\n"
+            await asyncio.sleep(0.05)
+
+    return StreamingResponse(lines(), media_type="text/csv")
+
+
+@app.get("/connections")
+async def connections(caller: SignedIn) -> int:
+    """How many are open."""
+    return guard.status().connections

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from watchword import transport
-from watchword.transport import Address, Connection, TransportError
+from watchword.transport import Address, Connection, TransportError, locate
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,28 @@ def test_one_spelling(given: str, url: str) -> None:
     """An address is written in one way, and read again as the same."""
     assert Address.parse(given).url == url
     assert Address.parse(url) == Address.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "target"),
+    [
+        ("https://auth.example", "https://auth.example", "/"),
+        ("https://auth.example/", "https://auth.example", "/"),
+        ("https://auth.example:8443/a/keys?b=c&d", "https://auth.example:8443", "/a/keys?b=c&d"),
+        ("http://127.0.0.1:9000?x", "http://127.0.0.1:9000", "/?x"),
+    ],
+)
+def test_where_something_is(url: str, origin: str, target: str) -> None:
+    """The origin to connect to, and what to ask for there."""
+    address, asked = locate(url)
+    assert (address.url, asked) == (origin, target)
+
+
+@pytest.mark.parametrize("query", ["a b", "a#b", "a\r\nb", "\u00e9", "\x00"])
+def test_no_query(query: str) -> None:
+    """What could be read in two ways is no URL."""
+    with pytest.raises(ValueError, match="URL"):
+        locate(f"https://auth.example/keys?{query}")
 
 
 @pytest.fixture

@@ -102,10 +102,11 @@ class Address:
 
 def locate(url: str, *, plain_http_anywhere: bool = False) -> tuple[Address, str]:
     """The origin of a URL, and what to ask for there, a query included; ``ValueError`` for what `Address` refuses."""
-    whole, _, query = url.partition("?")
+    whole, mark, query = url.partition("?")
     address = Address.parse(whole, plain_http_anywhere=plain_http_anywhere)
-    path = urlsplit(whole).path or "/"
-    return replace(address, path=""), f"{path}?{query}" if query else path
+    if not url.isascii() or not query.isprintable() or " " in query or "#" in query:
+        raise ValueError(f"not an http or https URL: {url!r}")
+    return replace(address, path=""), (urlsplit(whole).path or "/") + mark + query
 
 
 def _is_loopback(host: str) -> bool:

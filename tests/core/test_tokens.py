@@ -687,6 +687,16 @@ class TestWhateverComesIn:
         assert answer(verifier.verify, forge.token(payload=json.dumps(payload)))
 
 
+def test_several_audiences(keys: Mapping[str, Key]) -> None:
+    """A verifier of several names takes a token that has one of them, among others or alone."""
+    issuer = Issuer(ISSUER, keys["ES256"])
+    verifier = Verifier(ISSUER, ["orders", "invoices"], keys["ES256"].public)
+    for audience in ("orders", "invoices"):
+        assert verifier.verify(issuer.mint(subject="ada", audience=audience, client="web")).subject == "ada"
+    with pytest.raises(errors.WrongAudience):
+        verifier.verify(issuer.mint(subject="ada", audience="billing", client="web"))
+
+
 class TestVerifierSettings:
     """A verifier that would protect nothing cannot be made."""
 

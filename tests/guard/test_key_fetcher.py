@@ -1,6 +1,7 @@
 """The fetcher: what it makes of real HTTP servers that are slow, lie, redirect, send too much, hang up or flap."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,10 @@ class Following:
         """Move the clock, and have it looked at."""
         self.now += seconds
         self.fetcher.wake()
+
+    def fetched(self) -> None:
+        """Wait for the end of a fetch at this moment of the clock."""
+        until(lambda: self.keys._ended == self.now)
 
     def show_unknown(self) -> None:
         """As a token under an unknown key does."""
@@ -140,6 +145,30 @@ class TestFollowing:
         following.let_pass(300)
         until(lambda: stranger.asked[f"{JWKS}?new"] == 1)
 
+    def test_they_move_in_a_flood(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
+        """Strangers who bring fetches forward all the time cannot keep us from reading the metadata again."""
+        following = follow(pace=Pace(early=15.0))
+        assert following.fetcher.wait(30)
+        for number in range(2, 20):
+            following.show_unknown()
+            following.let_pass(16)
+            following.fetched()
+            assert stranger.fetches == number
+        assert stranger.asked["/realm" + OPENID] == 2
+
+    def test_a_mistake_of_ours(
+        self, stranger: Stranger, follow: Callable[..., Following], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is told with its trace, and the thread goes on."""
+        following = follow(start=False)
+        learn, following.keys.learn = following.keys.learn, lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+        following.fetcher.start()
+        assert following.error() == "division by zero"
+        until(lambda: "ZeroDivisionError" in caplog.text)
+        following.keys.learn = learn  # type: ignore[method-assign]
+        following.let_pass(300)
+        until(lambda: following.names == ["test-ES256"])
+
     def test_an_outage(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
         """What is known stays; and when the stranger is back it is asked again."""
         following = follow()
@@ -172,7 +201,8 @@ class TestFollowing:
         following.let_pass(20)
         for _ in range(10_000):
             following.show_unknown()
-        until(lambda: stranger.fetches == before + 1)
+        following.fetched()
+        assert stranger.fetches == before + 1
         for _ in range(10_000):
             following.show_unknown()
         following.let_pass(14)
@@ -180,7 +210,8 @@ class TestFollowing:
         assert stranger.fetches == before + 1
         following.fetcher.start()
         following.let_pass(2)
-        until(lambda: stranger.fetches == before + 2)
+        following.fetched()
+        assert stranger.fetches == before + 2
 
 
 class TestMisbehaviour:
@@ -281,11 +312,11 @@ class TestMisbehaviour:
         until(more)
         assert following.names == ["test-ES256"]
 
-    def test_nobody_there(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
+    def test_nobody_there(self, follow: Callable[..., Following]) -> None:
         """A stranger that is gone is told."""
-        issuer = stranger.issuer
-        stranger.server.server_close()
-        assert "refused" in follow(issuer).error()
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            assert "refused" in follow(f"http://127.0.0.1:{bound.getsockname()[1]}").error()
 
     def test_a_slow_one_holds_nobody_up_for_long(self, stranger: Stranger, keys: Mapping[str, Key]) -> None:
         """Who shares the thread with it waits for one fetch of its."""

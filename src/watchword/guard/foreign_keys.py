@@ -75,11 +75,6 @@ class ForeignKeys:
             return -math.inf
         return self._ended + (min(self._next, self._pace.early) if self._wanted else self._next) - self._clock()
 
-    @property
-    def early(self) -> bool:
-        """Whether the next fetch is brought forward by a key that is not known."""
-        return self._wanted
-
     def want(self) -> bool:
         """A key is shown that is not known; whether nobody has asked for it yet since the latest fetch."""
         if self._wanted or not self._followed:

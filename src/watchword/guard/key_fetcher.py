@@ -1,5 +1,6 @@
 """The fetcher: asks other issuers for their keys over HTTP, one after the other, in one daemon thread."""
 
+import logging
 import os
 import threading
 import time
@@ -16,9 +17,11 @@ from watchword.transport import Connection, Reply, TransportError, locate
 MAX_BYTES: Final = 512 * 1024
 """Of metadata or of a JWK Set: with chains of certificates the largest have some tens of thousands."""
 
+_STILL_THERE: Final = 0.8  # of a refresh, which comes a little early: for so long the keys are where metadata said
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
 _LONGEST_SLEEP: Final = 30.0  # seconds: a machine that was suspended looks at its clock again
 
+_log: Final = logging.getLogger("watchword.guard")
 _fetchers: "weakref.WeakSet[KeyFetcher]" = weakref.WeakSet()
 
 
@@ -109,7 +112,9 @@ class KeySource:
         self._issuer = other.issuer
         self._anywhere = other.unsafely_allow_plain_http
         self._named: Resource | None = None
-        self._found: Resource | None = None  # by metadata, for fetches that are brought forward
+        self._found: Resource | None = None  # by metadata
+        self._found_until = 0.0
+        self._refresh = other.refresh.total_seconds()
         self._metadata: tuple[Resource, ...] = ()
         if other.jwks is not None:
             self._named = Resource(*locate(other.jwks, plain_http_anywhere=self._anywhere))
@@ -118,22 +123,27 @@ class KeySource:
 
     def fetch(self, run: "_Run") -> None:
         """Ask once, and take the answer in."""
-        early, asked = self.keys.early, self.keys.begin()
-        deadline = time.monotonic() + MAX_FETCH
+        asked = self.keys.begin()
         try:
-            if self._named is not None:
-                resource = self._named
-            elif early and self._found is not None:
-                resource = self._found
-            else:
-                resource = self._found = self._look_up(run, deadline)
-            document = _body(run.get(resource, deadline))
-        except (TransportError, OSError, ValueError) as why:
-            self._found = None
-            if not run.stopping.is_set():  # at the end the connection is cut from outside
-                self.keys.fail(str(why))
-            return
-        self.keys.learn(document, asked)
+            document = self._document(run, asked)
+            if not run.stopping.is_set():
+                self.keys.learn(document, asked)
+        except Exception as why:  # noqa: BLE001 - nothing may end the thread, which all other issuers share
+            self._found_until = 0.0
+            if run.stopping.is_set():
+                return  # at the end the connection is cut from outside
+            if not isinstance(why, TransportError | OSError | ValueError):
+                _log.exception("a mistake while the keys of %s were fetched", self._issuer)
+            self.keys.fail(str(why) or type(why).__name__)
+
+    def _document(self, run: "_Run", asked: float) -> bytes:
+        """The JWK Set as it is published. A fetch that is brought forward does not read the metadata again."""
+        deadline = time.monotonic() + MAX_FETCH
+        resource = self._named or (self._found if asked < self._found_until else None)
+        if resource is None:
+            resource = self._found = self._look_up(run, deadline)
+            self._found_until = asked + self._refresh * _STILL_THERE
+        return _body(run.get(resource, deadline))
 
     def _look_up(self, run: "_Run", deadline: float) -> Resource:
         """Where the metadata say that the keys are; the second place is asked if there is nothing at the first."""

@@ -6,7 +6,7 @@ from typing import Protocol, final
 
 from watchword import errors
 from watchword.core.caller import Data, Facts
-from watchword.core.compact import read_unverified
+from watchword.core.compact import MAX_TOKEN_BYTES, decode_header, split_token, token_bytes
 from watchword.core.feed import Knowledge
 from watchword.core.grants import Grants
 from watchword.core.verifier import Verifier
@@ -41,7 +41,8 @@ class NoTrust:
     def verified(self, token: str, field: bytes | None, decision: Decision, bound: float) -> Facts:  # noqa: ARG002
         """As `Trust` has it: a refusal."""
         decision.shown = token
-        read_unverified(token)  # for its refusal of what is no token at all
+        _, header, _, _ = split_token(token_bytes(token, MAX_TOKEN_BYTES))
+        decode_header(header)  # for its refusal, as of `split_token`'s: what is no token at all is told so
         raise errors.WrongIssuer("iss is none of the issuers that are trusted here")
 
     def data(self, token: str, decision: Decision, bound: float) -> Data:  # noqa: ARG002

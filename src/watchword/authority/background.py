@@ -11,11 +11,13 @@ _log: Final = logging.getLogger("watchword.authority")
 
 
 @contextmanager
-def surviving(what: str) -> Iterator[None]:
-    """Live through a round of a loop that fails: a database that is away in silence, anything else with its trace."""
+def surviving(what: str, *expected: type[Exception]) -> Iterator[None]:
+    """Live through a round of a loop that fails: what is expected, and a database that is away, in silence.
+
+    Anything else is logged with its trace.
+    """
     try:
         yield
-    except Refused:
-        pass  # the next round may find it again; whoever asks is told by a refusal of their own
-    except Exception:  # noqa: BLE001 - that is what it is for
-        _log.exception("%s failed, and goes on", what)
+    except Exception as why:  # noqa: BLE001 - that is what it is for
+        if not isinstance(why, (Refused, *expected)):  # else the next round may find it again, and who asks is told
+            _log.exception("%s failed, and goes on", what)

@@ -2,8 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,15 +52,14 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one snapshot, taken at its first statement, and changes nothing."""
-        async with self._told(self._engine.reading()) as connection:
-            yield connection
+        with self._told():
+            async with self._engine.reading() as connection:
+                yield connection
 
     async def fetch(self, query: Prepared, **values: object) -> list[Row]:
         """The rows of one query: a snapshot by itself, without the price of a transaction."""
-        try:
+        with self._told():
             return await self._engine.fetch(query, values)
-        except self._failures as why:
-            raise self._refusal(why) from why
 
     @asynccontextmanager
     async def writing(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -69,9 +68,10 @@ class Database:
         ``alone``: no other such one runs beside it, in this process or another. For whoever changes what others check
         first. On SQLite every writer is alone.
         """
-        async with self._told(self._engine.writing(alone=alone)) as connection:
-            later = connection.info[_LATER] = []
-            yield connection
+        with self._told():
+            async with self._engine.writing(alone=alone) as connection:
+                later = connection.info[_LATER] = []
+                yield connection
         for tell in later:
             tell()
 
@@ -88,17 +88,13 @@ class Database:
 
     async def exists(self) -> bool:
         """Whether there is such a database; makes nothing."""
-        try:
+        with self._told():
             return await self._engine.exists()
-        except self._failures as why:
-            raise self._refusal(why) from why
 
     async def check(self) -> None:
         """``ValueError`` for a server that is set up so that what is acknowledged might be lost."""
-        try:
+        with self._told():
             await self._engine.check()
-        except self._failures as why:
-            raise self._refusal(why) from why
 
     async def listen(self, heard: Callable[[], None]) -> None:
         """Call ``heard`` when another process moves the log, until cancelled; return where nobody tells."""
@@ -108,12 +104,11 @@ class Database:
         """Close all connections."""
         await self._engine.dispose()
 
-    @asynccontextmanager
-    async def _told(self, transaction: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
-        """The transaction; what the driver says about a failure is told to nobody but the log."""
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the driver says about a failure is told to nobody but the log."""
         try:
-            async with transaction as connection:
-                yield connection
+            yield
         except self._failures as why:
             raise self._refusal(why) from why
 

@@ -115,7 +115,7 @@ class PostgresEngine:
     async def listen(self, heard: Callable[[], None]) -> None:
         """Listen on a connection of its own, and open it again whenever it is lost; what was missed is told then."""
         while True:
-            with surviving("listening to the database"), contextlib.suppress(*self.failures, OSError):
+            with surviving("listening to the database", *self.failures, OSError):
                 await self._listen_once(heard)
             await asyncio.sleep(_LISTEN_PAUSE)
 

@@ -146,7 +146,7 @@ class LogReader:
             return await read_page(self._database, self._issuer, after, self._cursor_key)
 
     async def _face(self, lost: Lost) -> bool:
-        """Close the feed; or go on, where a server took over that has everything."""
+        """Close the feed; or go on, where a server took over that has everything. Whether to read again."""
         goes_on = isinstance(lost, Moved) and lost.promoted and self._lossless
         async with self._database.writing() as connection:
             if goes_on and isinstance(lost, Moved):

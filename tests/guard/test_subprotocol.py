@@ -109,6 +109,7 @@ class TestRefused:
             ("{0}.{1}", "no_token"),
             ("{1}", "no_token"),
             ("{0}, é", "ambiguous_credentials"),
+            ("a," * 254 + "{0}, {1}, b", "ambiguous_credentials"),
             ("", "no_token"),
         ],
     )

@@ -6,14 +6,18 @@ import logging
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.guard.world import Answered, World, ask
 
 from watchword import Policy, anyone, role, signed_in
-from watchword.errors import TicketsUnavailable
+from watchword.errors import Refused, TicketsUnavailable
 from watchword.guard import ticket_office
 from watchword.guard.asgi import App, Message, Receive, Scope, Send
+from watchword.guard.handshakes import _without_ticket
 from watchword.guard.tickets import SECONDS, MemoryTickets, Tickets
 
 POLICY = Policy(
@@ -327,6 +331,12 @@ class TestTaken:
         shown = await ticket(app, world.token())
         assert await handshake(app, query.format(shown)) == "no_token"
 
+    async def test_long_queries(self, app: App, world: World) -> None:
+        """A query that is all separators is not looked through."""
+        for others, outcome in ((255, IN), (256, "ambiguous_credentials")):
+            shown = await ticket(app, world.token())
+            assert await handshake(app, "&" * others + f"ticket={shown}") == outcome
+
     async def test_broken_scopes(self, app: App, world: World) -> None:
         """What no proper server makes is refused."""
         wrong: list[dict[str, Any]] = [{"query_string": None}, {"query_string": "ticket=x"}, {"headers": None}]
@@ -473,3 +483,16 @@ def test_a_row_for_the_same_path(world: World, seen: Seen) -> None:
 def test_shown_nowhere() -> None:
     """A representation says where, and no more."""
     assert repr(Tickets("/tickets")) == "Tickets('/tickets')"
+
+
+@given(st.lists(st.sampled_from(["ticket", "%74icket", "=", "&", "x", "%", "+", ";", "a" * 43, "ticket=" + "b" * 43])))
+def test_whatever_the_query(parts: list[str]) -> None:
+    """No app ever reads a parameter of that name, and all others stay as they were; or the handshake is refused."""
+    query = "".join(parts)
+    try:
+        rest, shown = _without_ticket(query.encode(), b"ticket")
+    except Refused:
+        return
+    before, after = (parse_qsl(text, keep_blank_values=True) for text in (query, rest.decode()))
+    assert [pair for pair in before if pair[0] != "ticket"] == after
+    assert (shown is not None) == any(name == "ticket" for name, _ in before)

@@ -57,10 +57,8 @@ class MemoryTickets:
     async def keep(self, name: str, sealed: bytes, seconds: int) -> None:
         """Keep it, and let go of those that are over."""
         now = self._clock()
-        for old, (end, _) in list(self._kept.items()):
-            if end > now:
-                break
-            del self._kept[old]
+        while self._kept and self._kept[oldest := next(iter(self._kept))][0] <= now:
+            del self._kept[oldest]
         self._kept[name] = now + seconds, sealed
 
     async def take(self, name: str) -> bytes | None:
@@ -145,13 +143,10 @@ class _Derived(NamedTuple):
 def _derived(ticket: str) -> _Derived:
     """A ticket's name in the store, and the key that seals: neither gives the other away.
 
-    The ticket is 256 random bits, so that a keyed hash of it is all that a derivation needs (RFC 5869 section 3.3).
+    The ticket has 256 random bits, so that one keyed hash is all that a derivation needs (RFC 5869 section 3.3).
     """
-    secret = ticket.encode("ascii")
-    return _Derived(
-        hmac.digest(secret, b"watchword ticket: name", "sha256").hex(),
-        hmac.digest(secret, b"watchword ticket: key", "sha256"),
-    )
+    both = hmac.digest(ticket.encode("ascii"), b"watchword ticket", "sha512")
+    return _Derived(both[:32].hex(), both[32:])
 
 
 class _Recent:

@@ -1,7 +1,6 @@
 """One request and its answer on their way through the wall, and the connection that they may hold open."""
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
@@ -47,8 +46,10 @@ class Exchange(msgspec.Struct):
     def begin(self) -> None:
         """There is a caller, who is let in; `Refused` if a WebSocket's stands no more by now."""
         self.known = True
-        with contextlib.suppress(RuntimeError):  # no loop of asyncio: only what is held open needs one
+        try:  # each request comes by here, and `contextlib.suppress` would cost a tenth of the wall
             self.task = asyncio.current_task()
+        except RuntimeError:
+            self.task = None  # no loop of asyncio: only what is held open needs one
         if self.websocket:
             refusal = self._connected().refusal()
             if refusal is not None:
@@ -109,7 +110,13 @@ class Exchange(msgspec.Struct):
             if self.replaced:
                 return _nothing()
             if self.known:
-                self._note_length(more=message.get("more_body", False))
+                if message.get("more_body", False):
+                    self._hold_open()
+                elif self.connection is None:
+                    self.closed = True
+                elif self.connection.ended is None:
+                    self.closed = True
+                    self.connection.close()
             return self.send(message) if self.connection is None else self._pass_on_open(message)
         self.begun, kind = True, message["type"]
         if kind == "http.response.start":
@@ -134,18 +141,14 @@ class Exchange(msgspec.Struct):
             connection.open()
         return self._pass_on_open(message)
 
-    def _note_length(self, *, more: bool) -> None:
+    def _hold_open(self) -> None:
         """An answer that goes on is held open until it is whole."""
-        if more and self.connection is None:
+        if self.connection is None:
             connection = self._connected()
             connection.open()
             refusal = connection.refusal()
             if refusal is not None:
                 connection.end(refusal)
-        elif not more and self._ended is None:
-            self.closed = True
-            if self.connection is not None:
-                self.connection.close()
 
     async def _pass_on_open(self, message: Message) -> None:
         """To a connection that may be ended before this is sent, or meanwhile: then it is lost."""

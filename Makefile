@@ -8,7 +8,7 @@ BENCH  := .venv-bench
 INTEROP := .interop
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test browser interop soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-authority clean
+.PHONY: help run demo test browser interop soak vectors drills fuzz mutants check fix bench bench-http bench-revocation bench-connections bench-authority clean
 
 help: ## say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -86,6 +86,9 @@ bench-http: $(BENCH)/.ready ## measure what the wall costs over HTTP (on Linux)
 
 bench-revocation: $(READY) ## measure how soon a revoked token is refused, and what guards cost (on Linux)
 	@$(BIN)/python -m bench.revocation $(ARGS)
+
+bench-connections: $(READY) ## measure how soon a revoked caller's open connection is closed, and its cost (on Linux)
+	@$(BIN)/python -m bench.connections $(ARGS)
 
 $(BENCH)/.servers: pyproject.toml bench/prepare.py bench/authority/package.json
 	@$(PYTHON) bench/prepare.py $(BENCH) servers

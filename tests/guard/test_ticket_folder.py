@@ -117,6 +117,25 @@ def test_what_nobody_took_goes(store: DirectoryTickets, folder: Path, world: Wor
     assert left == {"notes.txt"} | {f"{number:064}" for number in range(4, 8)}
 
 
+def test_two_sweep(store: DirectoryTickets, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process has swept meanwhile is no error."""
+    monkeypatch.setattr(os, "listdir", lambda _: [f"{OTHER}.{'0' * 32}", f"{OTHER}.{ticket_folder._boot()}"])
+    keep(store, NAME, b"sealed", 30)
+    assert take(store, NAME) == b"sealed"
+
+
+def test_the_name_of_a_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux has one for each; elsewhere they share one, that is a file's name as well."""
+    named = Path("/proc/sys/kernel/random/boot_id").exists()
+    assert (len(ticket_folder._boot()) == 32) is named
+
+    def missing(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert ticket_folder._FILE.fullmatch(f"{NAME}.{ticket_folder._boot()}")
+
+
 def test_of_a_former_boot(store: DirectoryTickets, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock begins anew with each boot: what was kept before is nobody's."""
     keep(store, NAME, b"sealed", 30)

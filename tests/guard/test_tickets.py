@@ -98,6 +98,8 @@ class TestGiven:
         assert answer.status == 201
         assert answer.header("cache-control") == "no-store"
         assert answer.header("content-type") == "application/json"
+        assert answer.header("content-length") == str(len(answer.body))
+        assert [message["type"] for message in answer.sent] == ["http.response.start", "http.response.body"]
         assert answer.json.keys() == {"ticket", "expires_in"}
         assert re.fullmatch(r"[A-Za-z0-9_-]{43}", answer.json["ticket"])
         assert answer.json["expires_in"] == 30
@@ -212,6 +214,18 @@ class TestGiven:
         assert (await wanted("eve")).json["code"] == "tickets_unavailable"
         world.now += SECONDS
         assert [(await wanted("ada")).status for _ in range(3)] == [201, 201, 429]
+
+    async def test_so_many_within_so_long(self, world: World, seen: Seen) -> None:
+        """It is the last half minute that counts, whenever in it they were given."""
+        app = world.guard().asgi(seen, POLICY, tickets=Tickets("/tickets", per_subject=3, clock=world.clock))
+        outcomes = []
+        for _ in range(6):
+            outcomes.append((await post(app, {"path": "/chat"}, world.token())).status)
+            world.now += SECONDS / 4
+            world.learn()
+        assert outcomes == [201, 201, 201, 429, 201, 201]
+        one = world.guard().asgi(seen, POLICY, tickets=Tickets("/tickets", per_subject=1, limit=1, clock=world.clock))
+        assert [(await post(one, {"path": "/chat"}, world.token())).status for _ in range(2)] == [201, 429]
 
     async def test_the_audit_log(self, app: App, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """The line of a refusal names the rule of the path that was wanted; no line holds a ticket."""
@@ -343,6 +357,8 @@ class TestTaken:
         for broken in (*wrong, {"headers": [b"x"]}):
             answer = await ask(app, "/chat", type="websocket", **broken)
             assert answer.sent[0]["reason"] == "ambiguous_credentials"
+        without = await ask(app, "/chat", type="websocket")
+        assert without.sent[0]["reason"] == "no_token"
 
     async def test_open_rows(self, app: App, world: World, seen: Seen) -> None:
         """Where anyone may, a ticket is what any parameter is."""

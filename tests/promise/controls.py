@@ -236,10 +236,10 @@ def keys_judged_by_position() -> AbstractContextManager[object]:
 class Unfenced(World):
     """The old primary still answers: one of the replicas never hears of the new one."""
 
-    def promote(self, offset: float) -> None:
+    def promote(self, offset: float, server: str = "same") -> None:
         """Nobody ends the old one."""
         old = self.store
-        super().promote(offset)
+        super().promote(offset, server)
         old.fenced = False
         database = self.replicas[0].database
         database.store_of = database.reads_of = lambda: old
@@ -248,10 +248,10 @@ class Unfenced(World):
 class FromStandby(World):
     """Questions are answered by the standby, which lags."""
 
-    def __init__(self, *, replicas: int, services: int) -> None:
+    def __init__(self, *, replicas: int, services: int, lossless: bool = False) -> None:
         self.copy: Store | None = None
         self._copied: Image | None = None
-        super().__init__(replicas=replicas, services=services)
+        super().__init__(replicas=replicas, services=services, lossless=lossless)
 
     def new_replica(self) -> Replica:
         """Reads come from the standby."""
@@ -263,7 +263,7 @@ class FromStandby(World):
         """The standby as it is by now."""
         if self.copy is None or self._copied is not self.standby:
             self._copied = self.standby
-            self.copy = Store(self.folder, self.standby, self.clock, self.places)
+            self.copy = Store(self.folder, self.standby, self.clock, self.places, self.store.identity)
         return self.copy
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from tests.promise.history import Chain, Event, Token
+from tests.promise.history import ALARM, Chain, Event, Token
 from tests.promise.replica import AUDIENCE, ISSUER, LIFETIME, Answer, place_of
 
 from watchword import Guard
@@ -67,9 +67,11 @@ class Service:
         except (FeedError, TransportError):
             return False
         known = self.source.known
-        if known is not None:
+        if self.strays:
+            self.knew, self.chain = set(), None  # who comes back from a clone is as one who starts anew
+        elif known is not None:
             self.chain = self.world.places.get(place_of(known.knowledge.cursor), self.chain)
-            self.knew.update(self.chain or ())
+            self.knew.update(event for event in self.chain or () if event.kind != ALARM)  # no page tells of one
         return True
 
     def decide(self, token: Token, pause: Callable[[], None] | None = None) -> Refused | None:
@@ -80,6 +82,12 @@ class Service:
         except Refused as why:
             return why
         return None
+
+    @property
+    def strays(self) -> bool:
+        """Whether a clone of the authority is followed."""
+        known = self.source.known
+        return known is not None and known.knowledge.instance != self.world.instance
 
     @property
     def as_of(self) -> float | None:

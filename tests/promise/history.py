@@ -13,7 +13,9 @@ Chain = tuple["Event", ...]
 EPOCH: Final = "epoch"
 """A new epoch: the end of every older token."""
 ALARM: Final = "alarm"
-"""The feed was closed: nobody learns anything until a new epoch."""
+"""The feed was closed: nobody learns anything until a new epoch, or until that was taken back."""
+KEPT: Final = "kept"
+"""The operator has said that nothing was lost: the alarms from before count no more."""
 KEY_LISTED: Final = "key listed"
 KEY_WITHDRAWN: Final = "key withdrawn"
 
@@ -104,10 +106,18 @@ def forbidden_from(chain: Chain, token: Token) -> float:
     lost = begin < len(token.chain)
     if any(event.kind == EPOCH for event in token.chain[begin:]):
         return -math.inf
-    closed = [event.acknowledged for event in since_epoch(chain[:begin]) if event.kind == ALARM]
-    withdrawn = [event.acknowledged for event in chain[:begin] if event.kind == KEY_WITHDRAWN and event.id == token.kid]
-    dead = [event.acknowledged for event in chain[begin:] if event.forbids(token, lost=lost)]
-    return min([*closed, *withdrawn, *dead], default=math.inf)
+    counts = set(standing(chain))
+    closed = [event for event in since_epoch(chain[:begin]) if event.kind == ALARM]
+    withdrawn = [event for event in chain[:begin] if event.kind == KEY_WITHDRAWN and event.id == token.kid]
+    dead = [event for event in chain[begin:] if event.forbids(token, lost=lost)]
+    said = [event.acknowledged for event in [*closed, *withdrawn, *dead] if event in counts]
+    return min(said, default=math.inf)
+
+
+def standing(chain: Chain) -> Chain:
+    """A chain without the alarms that were taken back."""
+    kept = max((place for place, event in enumerate(chain) if event.kind == KEPT), default=0)
+    return tuple(event for event in chain[:kept] if event.kind != ALARM) + chain[kept:]
 
 
 def since_epoch(chain: Chain) -> Chain:

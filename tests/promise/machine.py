@@ -5,7 +5,15 @@ from typing import ClassVar, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from tests.promise.guards import MAX_STALENESS, Service
-from tests.promise.promise import check_acceptance, check_agreement, check_memory, check_refusal, heal
+from tests.promise.promise import (
+    Broken,
+    check_acceptance,
+    check_agreement,
+    check_alarms,
+    check_memory,
+    check_refusal,
+    heal,
+)
 from tests.promise.replica import CLIENTS, FLOOR_MARGIN, LIFETIME, ROLE, SCOPES, SESSIONS, USERS, keys_of
 from tests.promise.world import World
 
@@ -21,6 +29,7 @@ steps_of_changes = st.sampled_from([None] * 11 + [0, 0, 1, 4, 7])
 seldom = st.sampled_from([False, False, False, True])
 moments = st.sampled_from([1.0, 8.0, 16.0, MAX_STALENESS - 0.25, MAX_STALENESS, MAX_STALENESS + 0.25, 61.0])
 servers_clocks = st.sampled_from([0.0, 0.0, -100.0, 3.0, 100.0])  # what a new server's clock adds to the true time
+servers = st.sampled_from(["same", "same", "same", "timeline", "cluster"])  # what a new server says that it is
 settings_of_clocks = st.sampled_from([0.0, 0.0, 0.0, -3600.0, -100.0, 3.0, 100.0, 3600.0, 3600.0])
 
 
@@ -45,10 +54,11 @@ class Promise(RuleBasedStateMachine):
     """How many, if not any number from 2 to 4."""
     world_type: ClassVar[type[World]] = World
 
-    @initialize(replicas=st.integers(1, 3), services=st.integers(2, 4))
-    def begin(self, replicas: int, services: int) -> None:
+    @initialize(replicas=st.integers(1, 3), services=st.integers(2, 4), lossless=seldom)
+    def begin(self, replicas: int, services: int, lossless: bool) -> None:
         """A new authority, two who have signed in, and services that have asked it once."""
-        self.world = self.world_type(replicas=self.replicas or replicas, services=self.services or services)
+        replicas, services = self.replicas or replicas, self.services or services
+        self.world = self.world_type(replicas=replicas, services=services, lossless=lossless and self.all_checks)
         for user, client, session in zip(USERS, CLIENTS, SESSIONS, strict=True):
             self.world.sign_in(self.world.replicas[0], user, client, session)
         for service in self.world.services:
@@ -127,19 +137,32 @@ class Promise(RuleBasedStateMachine):
         """The standby catches up."""
         self.world.standby = self.world.store.image()
 
-    @rule(how=st.sampled_from(["restore", "restore", "promote"]), backup=which, offset=servers_clocks)
-    def lose_the_database(self, how: str, backup: int, offset: float) -> None:
+    @rule(how=st.sampled_from(["restore", "restore", "promote"]), backup=which, offset=servers_clocks, server=servers)
+    def lose_the_database(self, how: str, backup: int, offset: float, server: str) -> None:
         """The primary dies: a backup is restored, or the standby takes its place."""
         if how == "promote":
-            self.world.promote(offset)
+            self.world.promote(offset, server)
         else:
-            self.world.restore(pick(self.world.backups[::-1], backup), offset)
+            self.world.restore(pick(self.world.backups[::-1], backup), offset, server)
 
-    @rule(replica=which, allowed=steps_of_changes)
-    def recover(self, replica: int, allowed: int | None) -> None:
-        """The operator begins a new epoch."""
+    @rule(backup=which, again=seldom, service=which)
+    def stray(self, backup: int, again: bool, service: int) -> None:
+        """A copy becomes a test system, where somebody signs in; and a service is pointed there by mistake."""
+        clone = self.world.clone
+        if clone is None or again:
+            clone = self.world.make_clone(pick([self.world.store.image(), *self.world.backups], backup))
+        self.world.sign_in(clone, USERS[0], CLIENTS[0], SESSIONS[0])
+        whose = pick(self.world.services, service)
+        if not self.world.exchange(whose, clone):
+            raise Broken("a clone must answer whoever asks")
+        self._check_services()
+
+    @rule(how=st.sampled_from(["recover", "by itself", "keep"]), replica=which, allowed=steps_of_changes)
+    def recover(self, how: str, replica: int, allowed: int | None) -> None:
+        """The operator begins a new epoch, or says that nothing was lost; or a replica recovers by itself."""
         at = pick(self.world.replicas, replica)
-        self.world.change(at, at.recover(), allowed)
+        work = {"recover": at.recover, "by itself": at.recover_by_itself, "keep": at.keep_history}[how]
+        self.world.change(at, work(), allowed)
 
     # -- The network
 
@@ -213,8 +236,8 @@ class Promise(RuleBasedStateMachine):
             if mine:
                 self.world.deliver_answer(pick(mine, number))
 
-        knew = set(whose.knew)
-        if whose.decide(shown, pause) is None:
+        knew, strays = set(whose.knew), whose.strays
+        if whose.decide(shown, pause) is None and not (strays and self.world.is_cloned(shown)):
             check_acceptance(self.world, knew, shown)
 
     @rule(service=which, boot=settings_of_clocks)
@@ -242,6 +265,8 @@ class Promise(RuleBasedStateMachine):
             self.world.close()
 
     def _check_services(self) -> None:
+        if self.all_checks:
+            check_alarms(self.world)
         for service in self.world.services:
             if service.guard.status().fresh:
                 self._check_service(service)
@@ -249,6 +274,8 @@ class Promise(RuleBasedStateMachine):
     def _check_service(self, service: Service) -> None:
         for token in self.world.tokens:
             refusal = service.decide(token)
+            if service.strays and self.world.is_cloned(token):
+                continue
             if refusal is None:
                 check_acceptance(self.world, service.knew, token)
             elif self.all_checks:

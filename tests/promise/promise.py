@@ -24,6 +24,14 @@ in the one that was lost may be below the floor of the one that is left.
 **Agreement.** After everything has healed (and `recover`, where the feed has closed), one round of questions makes all
 guards say the same as the tables do.
 
+**No false alarm.** No guard proves that history was lost unless some was: another database was in force before, and
+something was committed there that is not here. Another server closes the feed too, but not another timeline where the
+settings say that a standby has everything.
+
+**Clones.** A copy of the database that `recover --clone` has made another authority is none of all this: a guard that
+follows it accepts nothing of ours, and one that follows ours nothing of the copy's. A guard that comes back from it
+learns as if it were new, and nobody else notices.
+
 **Bounded memory.** A guard holds no more cutoffs than there are entries above the floor, and a quarter more, and a
 constant.
 """
@@ -43,6 +51,7 @@ from tests.promise.history import (
     follows,
     forbidden_from,
     since_epoch,
+    standing,
 )
 from tests.promise.replica import ruling
 from tests.promise.world import World
@@ -77,7 +86,12 @@ def check_refusal(world: World, service: Service, token: Token, code: str) -> No
     """A guard has just refused a token: it had to have a reason."""
     if _is_below_another_floor(world, token, code):
         return
-    if service.fresh and service.chain is not None and _is_good(world, service, service.chain, token):
+    if (
+        service.fresh
+        and not service.strays
+        and service.chain is not None
+        and _is_good(world, service, service.chain, token)
+    ):
         raise Broken(f"a good token was refused: {code}")
 
 
@@ -93,13 +107,28 @@ def _is_good(world: World, service: Service, known: Chain, token: Token) -> bool
     wall, database = service.wall_clock(), world.store.clock()
     if not token.issued - LEEWAY <= wall < token.expires + LEEWAY or database >= token.expires:
         return False
-    if any(event.forbids(token, lost=False) for event in chain[len(token.chain) :]):
+    since = set(chain[len(token.chain) :])
+    if any(event.forbids(token, lost=False) for event in standing(chain) if event in since):
         return False
     # What a guard cannot know yet: a key or an epoch that came after it asked.
     made = [event for event in chain if event.id in (token.kid, token.epoch) and event.kind in (KEY_LISTED, EPOCH)]
     if any(event.kind == KEY_WITHDRAWN and event.id == token.kid for event in chain):
         return False
     return all(event.committed < as_of for event in made)
+
+
+def check_alarms(world: World) -> None:
+    """The feed is closed for a reason."""
+    servers = {reign.store.identity for reign in world.reigns}
+    moved = len({server.split("/")[0] for server in servers} if world.lossless else servers) > 1
+    for event in world.store.chain:
+        if event.kind == ALARM and not _has_lost(world) and (event.id.startswith("a guard") or not moved):
+            raise Broken(f"a false alarm: {event.id}")
+
+
+def _has_lost(world: World) -> bool:
+    """Whether anything was ever committed that the database in force knows nothing of."""
+    return any(not follows(world.store.chain, reign.store.chain) for reign in world.reigns)
 
 
 def check_memory(service: Service, constant: int) -> None:
@@ -113,7 +142,7 @@ def check_memory(service: Service, constant: int) -> None:
 
 
 def heal(world: World) -> None:
-    """Everything runs again, clocks are right, and the operator recovers wherever the feed has closed."""
+    """Everything runs again, clocks are right, and the operator does what is right wherever the feed has closed."""
     for index in range(len(world.replicas)):
         world.restart(index)
     world.asked.clear()
@@ -126,7 +155,8 @@ def heal(world: World) -> None:
             return
         if not any(event.kind == ALARM for event in since_epoch(world.store.chain)):
             raise Broken("a guard learns nothing, and nobody was told why")
-        world.change(world.replicas[0], world.replicas[0].recover())
+        operator = world.replicas[0]
+        world.change(operator, operator.recover() if _has_lost(world) else operator.keep_history())
     raise Broken("a guard learns nothing, although the operator has recovered")
 
 

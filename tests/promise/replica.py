@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import insert, select, update
-from tests.promise.history import EPOCH, KEY_LISTED, KEY_WITHDRAWN, Chain, Event, Token
+from tests.promise.history import EPOCH, KEPT, KEY_LISTED, KEY_WITHDRAWN, Chain, Event, Token
 from tests.promise.loop import Operation, Process, step, the_loop
 from tests.promise.store import Folder, Image, Place, Store
 
@@ -35,7 +35,7 @@ from watchword.authority.log.pages import Cursor
 from watchword.authority.log.reader import LogReader
 from watchword.authority.log.revoker import Revoker, Wanted
 from watchword.authority.mint import mint_for_user
-from watchword.authority.recover import recover
+from watchword.authority.recover import keep_history, recover, recover_by_itself
 from watchword.authority.schema import clients, entries, head, keys, roles, secrets, sessions, user_roles, users
 from watchword.authority.settings import Settings
 from watchword.core.compact import read_unverified
@@ -50,6 +50,8 @@ USERS: Final = ("ada", "ben")
 CLIENTS: Final = ("web", "app")
 SESSIONS: Final = ("s1", "s2")
 ROLE: Final = "editor"
+FIRST_SERVER: Final = "first/1"
+"""The cluster and timeline of the first database."""
 _CURSOR_KEY: Final = b"k" * 32
 _SECRET: Final = "s" * 32
 _SETTINGS: Final = Settings(
@@ -136,11 +138,11 @@ class Replicated:
 class Replica:
     """A process that serves, from its start to its death."""
 
-    def __init__(self, store: Callable[[], Store], pairs: Pairs) -> None:
+    def __init__(self, store: Callable[[], Store], pairs: Pairs, *, lossless: bool = False) -> None:
         self.process = Process()
         self.database = Replicated(store)
         self.keyring = Keyring(_SETTINGS, Vault(_SECRET))
-        self.reader = LogReader(cast("Database", self.database), ISSUER, _CURSOR_KEY)
+        self.reader = LogReader(cast("Database", self.database), ISSUER, _CURSOR_KEY, lossless=lossless)
         self.revoker = Revoker(self._revoking)
         self.pairs = pairs
         self._wanted: list[Event] = []
@@ -251,15 +253,27 @@ class Replica:
             await forget_below_floor(connection)
         return []
 
-    async def recover(self) -> list[Event]:
+    async def recover(self, *, clone: bool = False) -> list[Event]:
         """Begin a new epoch."""
         operator = _Operator(self, self.pairs)
-        await recover(cast("Authority", operator))
+        await recover(cast("Authority", operator), clone=clone)
+        return operator.events
+
+    async def recover_by_itself(self) -> list[Event]:
+        """Begin a new epoch if the feed is closed."""
+        operator = _Operator(self, self.pairs)
+        await recover_by_itself(cast("Authority", operator))
+        return operator.events
+
+    async def keep_history(self) -> list[Event]:
+        """Say that nothing was lost."""
+        operator = _Operator(self, self.pairs)
+        await keep_history(cast("Authority", operator))
         return operator.events
 
 
 class _Operator:
-    """What `recover` wants of an authority; it notes what the transaction does, as the world has to know."""
+    """What recovery wants of an authority; it notes what the transaction does, as the world has to know."""
 
     def __init__(self, replica: Replica, pairs: Pairs) -> None:
         self._replica = replica
@@ -276,13 +290,20 @@ class _Operator:
     async def administering(self) -> AsyncIterator[Any]:
         """The transaction of the recovery."""
         async with self._replica.database.writing() as connection:
-            before = await listed(connection)
+            (epoch, alarm), before = await _state(connection), await listed(connection)
             yield connection
-            epoch = (await connection.execute(select(head.c.epoch))).scalar_one()
-            after = await listed(connection)
+            (new_epoch, new_alarm), after = await _state(connection), await listed(connection)
+            begun = [Event(EPOCH, new_epoch)] if new_epoch != epoch else []
+            kept = [Event(KEPT, epoch)] if alarm is not None and new_alarm is None and not begun else []
             gone = [Event(KEY_WITHDRAWN, kid) for kid in before if kid not in after]
             come = [Event(KEY_LISTED, kid) for kid in after if kid not in before]
-            self.events = connection.happens(Event(EPOCH, epoch), *gone, *come)
+            self.events = connection.happens(*begun, *kept, *gone, *come)
+
+
+async def _state(connection: Any) -> tuple[str, str | None]:
+    """The epoch, and the alarm that stands."""
+    epoch, alarm = (await connection.execute(select(head.c.epoch, head.c.alarm))).one()
+    return epoch, alarm
 
 
 async def listed(connection: Any) -> list[str]:
@@ -351,6 +372,11 @@ def ruling(store: Store, token: Token) -> bool:
     )
 
 
+def instance_of(store: Store) -> str:
+    """Whose log it is."""
+    return str(store.look(select(head.c.instance))[0][0])
+
+
 def floor_of(store: Store) -> int:
     """The position below which everything is dead."""
     return int(store.look(select(head.c.floor))[0][0])
@@ -368,7 +394,7 @@ def first_image() -> Image:
         raw.execute("VACUUM")
         raw.execute("PRAGMA journal_mode = WAL")
         data = raw.serialize()
-    store = Store(folder, Image(data, ()), lambda: BEGINNING, {})
+    store = Store(folder, Image(data, ()), lambda: BEGINNING, {}, FIRST_SERVER)
     replica = Replica(lambda: store, pairs)
     filling = Operation(replica.process, _fill(replica, pairs), None, lambda _: None)
     the_loop().settle()
@@ -389,6 +415,7 @@ async def _fill(replica: Replica, pairs: Pairs) -> None:
     made = {"created_at": BEGINNING}
     async with replica.database.writing() as connection:
         await begin_log(connection, ISSUER, LIFETIME)
+        await connection.execute(update(head).values(identity=FIRST_SERVER))
         await connection.execute(insert(secrets).values(name="cursor_key", wrapped=Vault(_SECRET).wrap(b"", "")))
         for state in ("current", "next"):
             await replica.keyring.add(connection, pairs.take(), state, BEGINNING)

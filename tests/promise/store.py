@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from tests.promise.history import ALARM, EPOCH, Chain, Event
+from tests.promise.history import ALARM, EPOCH, KEPT, Chain, Event
 from tests.promise.loop import step
 
 from watchword.authority.engines.sqlite import CLOCK
@@ -60,19 +60,27 @@ class Folder:
 class Store:
     """One database server's life: from when it came into force until it is fenced.
 
-    ``now`` is the true time, and ``offset`` is what this server's clock adds to it. ``chain`` is what was committed
+    ``now`` is the true time, and ``offset`` is what this server's clock adds to it; ``identity`` is what it says that
+    it is, its cluster and timeline. ``chain`` is what was committed
     here, in order, and ``places`` says how far it was at each head of the log: the world's own knowledge, which no
     code under test sees.
     """
 
     def __init__(
-        self, folder: Folder, image: Image, now: Callable[[], float], places: dict[Place, Chain], offset: float = 0.0
+        self,
+        folder: Folder,
+        image: Image,
+        now: Callable[[], float],
+        places: dict[Place, Chain],
+        identity: str,
+        offset: float = 0.0,
     ) -> None:
         self.path = folder.new_file()
         self.path.write_bytes(image.data)
         self.chain = image.chain
         self.places = places
         self.now = now
+        self.identity = identity
         self.offset = offset
         self.fenced = False
         self.idle: list[Connection] = []
@@ -196,8 +204,8 @@ class Transaction:
         epoch, number, mark, alarm = self._connection.exec_driver_sql(_HEAD).one()
         self._place = Place(epoch, number, mark)
         if alarm is not None and not any(event.kind == EPOCH for event in self._events):
-            since = next((event for event in reversed(self.store.chain) if event.kind in (EPOCH, ALARM)), None)
-            if since is None or since.kind == EPOCH:
+            since = next((event for event in reversed(self.store.chain) if event.kind in (EPOCH, ALARM, KEPT)), None)
+            if since is None or since.kind != ALARM:
                 self.happens(Event(ALARM, alarm))
 
     def committed(self) -> None:
@@ -216,11 +224,13 @@ class Raw(sqlite3.Connection):
     running: Transaction
 
     async def fetch(self, text: str, *values: object) -> list[dict[str, Any]]:
-        """Run one statement in the transaction that is under way."""
+        """Run one statement in the transaction that is under way; the server says who it is, as PostgreSQL does."""
         await self.running.statement()
         cursor = self.execute(text, values)
         names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor]
+        here = {"head_witness": self.running.store.identity}
+        return [row | here if "head_witness" in row else row for row in rows]
 
 
 def _connect() -> sqlite3.Connection:

@@ -7,7 +7,17 @@ from typing import Any
 from tests.promise.guards import Service
 from tests.promise.history import ALARM, Chain, Event, Token
 from tests.promise.loop import Operation, the_loop
-from tests.promise.replica import BEGINNING, Answer, Pairs, Replica, first_image, forge, place_now
+from tests.promise.replica import (
+    BEGINNING,
+    FIRST_SERVER,
+    Answer,
+    Pairs,
+    Replica,
+    first_image,
+    forge,
+    instance_of,
+    place_now,
+)
 from tests.promise.store import Folder, Image, Place, Store
 
 from watchword.core.cutoffs import Position
@@ -42,9 +52,13 @@ class Reign:
 
 
 class World:
-    """Everything there is, and all that can happen to it."""
+    """Everything there is, and all that can happen to it.
 
-    def __init__(self, *, replicas: int, services: int) -> None:
+    ``lossless``: the standby always has all that was acknowledged, and the settings say so.
+    """
+
+    def __init__(self, *, replicas: int, services: int, lossless: bool = False) -> None:
+        self.lossless = lossless
         self.now = BEGINNING
         self.folder = Folder()
         self.pairs = Pairs()
@@ -52,8 +66,11 @@ class World:
         image = first_image()
         self.pairs.take_first()
         self.reigns: list[Reign] = []
-        self._begin_reign(image, 0.0)
+        self._begin_reign(image, 0.0, FIRST_SERVER)
         self.places[place_now(self.store)] = ()
+        self.instance = instance_of(self.store)
+        self.clones: list[Store] = []
+        self.clone: Replica | None = None
         self.backups: list[Image] = [image]
         self.standby = image
         self.replicas = [self.new_replica() for _ in range(replicas)]
@@ -65,10 +82,10 @@ class World:
 
     def close(self) -> None:
         """End everything."""
-        for replica in self.replicas:
+        for replica in [*self.replicas, *([self.clone] if self.clone else [])]:
             self.kill(replica)
-        for reign in self.reigns:
-            reign.store.close()
+        for store in [*(reign.store for reign in self.reigns), *self.clones]:
+            store.close()
         self.folder.clean()
 
     def clock(self) -> float:
@@ -86,7 +103,7 @@ class World:
 
     def new_replica(self) -> Replica:
         """A process that reaches whatever database is in force."""
-        return Replica(lambda: self.store, self.pairs)
+        return Replica(lambda: self.store, self.pairs, lossless=self.lossless)
 
     # -- The authority
 
@@ -142,24 +159,47 @@ class World:
 
     # -- The database
 
-    def restore(self, image: Image, offset: float) -> None:
-        """A backup is restored, with the authority stopped; perhaps on a machine with another clock."""
+    def restore(self, image: Image, offset: float, server: str = "same") -> None:
+        """A backup is restored, with the authority stopped; perhaps on a machine with another clock.
+
+        ``server`` is what the database says then that it is: the ``same``, for a copy of its files, another
+        ``timeline``, for a restore to a point in time, or another ``cluster``, for a dump.
+        """
         for index in range(len(self.replicas)):
             self.restart(index)
-        self._succeed(image, offset)
+        self._succeed(image, offset, server)
 
-    def promote(self, offset: float) -> None:
+    def promote(self, offset: float, server: str = "same") -> None:
         """The primary is fenced, and the standby takes its place; the replicas find it there."""
-        self._succeed(self.standby, offset)
+        if self.lossless:
+            self.standby = self.store.image()
+        self._succeed(self.standby, offset, server)
 
-    def _succeed(self, image: Image, offset: float) -> None:
+    def _succeed(self, image: Image, offset: float, server: str) -> None:
+        cluster, number = self.store.identity.split("/")[0], len(self.reigns) + 1
+        identities = {"same": self.store.identity, "timeline": f"{cluster}/{number}", "cluster": f"{number}/1"}
         self.store.fenced = True
         self.reigns[-1].end = self.now
-        self._begin_reign(image, offset)
+        self._begin_reign(image, offset, identities[server])
         self.standby = image
 
-    def _begin_reign(self, image: Image, offset: float) -> None:
-        self.reigns.append(Reign(Store(self.folder, image, self.clock, self.places, offset), self.now))
+    def _begin_reign(self, image: Image, offset: float, identity: str) -> None:
+        store = Store(self.folder, image, self.clock, self.places, identity, offset)
+        self.reigns.append(Reign(store, self.now))
+
+    def make_clone(self, image: Image) -> Replica:
+        """A copy of the database becomes a test system, by `recover --clone`. Of an earlier one nothing is left."""
+        if self.clone is not None:
+            self.kill(self.clone)
+        store = Store(self.folder, image, self.clock, {}, "copy/1")
+        self.clones.append(store)
+        self.clone = Replica(lambda: store, self.pairs)
+        self.change(self.clone, self.clone.recover(clone=True))
+        return self.clone
+
+    def is_cloned(self, token: Token) -> bool:
+        """Whether a token is of a test system."""
+        return token.database in self.clones
 
     # -- The network
 

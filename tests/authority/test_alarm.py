@@ -15,7 +15,7 @@ from watchword.authority.alarm import AlarmWatch
 from watchword.authority.authority import Authority
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.log.head import Head, read_head
-from watchword.authority.log.pages import sound_alarm
+from watchword.authority.log.lost import sound_alarm
 from watchword.authority.recover import recover, recover_by_itself
 from watchword.authority.schema import audit
 from watchword.authority.settings import Settings

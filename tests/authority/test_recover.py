@@ -8,7 +8,7 @@ from tests.authority.helpers import Headers, account, bearer, code, good, make_u
 from watchword.authority.authority import Authority
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.head import Head, read_head
-from watchword.authority.log.pages import sound_alarm
+from watchword.authority.log.lost import sound_alarm
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
 from watchword.authority.schema import entries, head

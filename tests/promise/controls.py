@@ -22,8 +22,9 @@ from tests.promise.world import World
 from watchword.authority import recover
 from watchword.authority.keys.rotation import rotate
 from watchword.authority.log import pages
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.head import Head, append, new_epoch, new_id, read_head
-from watchword.authority.log.pages import Cursor, Lost
+from watchword.authority.log.lost import Lost
 from watchword.authority.log.reader import LogReader, Read
 from watchword.authority.schema import entries, head
 from watchword.core import feed
@@ -113,7 +114,7 @@ def minted_in_two_snapshots() -> AbstractContextManager[object]:
 def positions_used_again() -> AbstractContextManager[object]:
     """No epoch, no mark: a cursor is a number, and after a restored backup the numbers come again."""
 
-    async def check(*_: object) -> None:
+    def check(*_: object) -> None:
         """Anything goes."""
 
     return patch.object(pages, "_check_history", check)
@@ -122,7 +123,7 @@ def positions_used_again() -> AbstractContextManager[object]:
 def only_cursors_that_are_ahead() -> AbstractContextManager[object]:
     """History is lost where a guard has seen a number that the log has not reached; marks are not looked at."""
 
-    async def check(connection: object, at: Head, after: Cursor) -> None:
+    def check(at: Head, after: Cursor, mark: object) -> None:
         if after.number > at.number:
             raise Lost(at.epoch, "ahead")
 

@@ -30,8 +30,8 @@ from watchword.authority.keys.keyring import Keyring
 from watchword.authority.keys.rotation import rotate, withdraw, withdraw_all
 from watchword.authority.keys.vault import Vault
 from watchword.authority.log import cut
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.head import Head, begin_log, forget_below_floor, raise_floor, read_head
-from watchword.authority.log.pages import Cursor
 from watchword.authority.log.reader import LogReader
 from watchword.authority.log.revoker import Revoker, Wanted
 from watchword.authority.mint import mint_for_user

@@ -10,7 +10,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.keys.rotation import withdraw_all
 from watchword.authority.log.foreign import refuse_older_foreign
 from watchword.authority.log.head import new_epoch, new_id, read_head
-from watchword.authority.log.pages import is_for_a_move
+from watchword.authority.log.lost import is_for_a_move
 from watchword.authority.operator import OPERATOR
 from watchword.authority.schema import head
 from watchword.authority.sessions.sessions import carry_over

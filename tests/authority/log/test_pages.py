@@ -4,9 +4,11 @@ import pytest
 from sqlalchemy import delete, update
 
 from watchword.authority.authority import Authority
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.head import new_epoch, raise_floor
-from watchword.authority.log.pages import PAGE_ENTRIES, Cursor, Lost, read_page, sound_alarm
+from watchword.authority.log.lost import Lost, sound_alarm
+from watchword.authority.log.pages import PAGE_ENTRIES, read_page
 from watchword.authority.schema import entries, head
 from watchword.core.feed import Knowledge, Page, fold
 from watchword.errors import HistoryLost

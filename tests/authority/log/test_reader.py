@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.authority.authority import Authority
 from watchword.authority.database import Database
 from watchword.authority.log.cut import cut_token
-from watchword.authority.log.pages import Lost
+from watchword.authority.log.lost import Lost
 from watchword.authority.log.reader import LogReader
 from watchword.authority.recover import recover
 from watchword.errors import HistoryLost

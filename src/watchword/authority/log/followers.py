@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.background import surviving
 from watchword.authority.database import Database, Now, is_shared
-from watchword.authority.log.pages import Cursor
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.reader import LogReader
 from watchword.authority.schema import followers
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from watchword.authority.log.pages import Cursor
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.reader import LogReader, Read
 
 MAX_HOLD: Final = 25.0

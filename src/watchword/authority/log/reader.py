@@ -12,8 +12,10 @@ from typing import Final, final
 
 from watchword.authority.background import surviving
 from watchword.authority.database import Database
+from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.head import Head, look_at_head
-from watchword.authority.log.pages import Cursor, Lost, Moved, adopt, read_page, sound_alarm
+from watchword.authority.log.lost import Lost, Moved, adopt, sound_alarm
+from watchword.authority.log.pages import read_page
 from watchword.core.feed import Page
 
 _CURSORS: Final = 256  # of all followers' cursors most are the same one

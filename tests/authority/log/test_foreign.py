@@ -1,5 +1,6 @@
 """Cutoffs for other issuers' tokens: made, handed out, forgotten without being taken back, safe from lost history."""
 
+import asyncio
 import random
 from typing import Any, Final
 
@@ -265,6 +266,25 @@ async def test_whatever_is_forgotten_nothing_that_was_revoked_stands(authority: 
             reach = max(life.told.get(user, 0), floor)
             for at in (now - 70, now - 40, now - 20, reach, reach + 1, floor, floor + 1):
                 assert (_judge(known, at, subject=user) != "ok") is (at <= reach > 0), (user, at)
+
+
+async def test_those_of_many_administrators_at_once_all_arrive(
+    http: AsyncClient, operator: Headers, authority: Authority
+) -> None:
+    """Beside revocations of our own: each has a place in the log, and a guard in the middle of it misses none."""
+    known = await _learn(authority)
+    ours = [
+        http.post("/admin/revocations", json={"scope": "token", "id": f"t{n}"}, headers=operator) for n in range(10)
+    ]
+    theirs = [_revoke(http, operator, "user", f"u{number}") for number in range(20)]
+    work = asyncio.gather(asyncio.gather(*theirs), asyncio.gather(*ours))
+    while not work.done():
+        known = await _learn(authority, known)
+    answers, _ = await work
+    known = await _learn(authority, known)
+    assert known.number == 30
+    assert len({answer["position"] for answer in answers}) == 20
+    assert {one.id: one.before for one in known.foreign} == {f"u{n}": answers[n]["before"] for n in range(20)}
 
 
 class TestForgetting:

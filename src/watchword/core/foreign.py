@@ -39,8 +39,8 @@ class ForeignCutoffs:
     """An immutable collection of the cutoffs of all other issuers: the latest for each issuer, scope and id.
 
     Tokens issued at ``floor`` (whole seconds since 1970; 0 for none) or earlier are refused whatever they say: the
-    cutoffs from there are forgotten. Each takes 350 bytes, and adding copies what is held of the issuers concerned: some
-    milliseconds for 100,000, which is as many as an authority keeps.
+    cutoffs from there are forgotten. Each takes 350 bytes; adding copies what is held of the issuers concerned, which
+    takes some milliseconds for 100,000, and an authority keeps no more.
     """
 
     __slots__ = ("_by_issuer", "floor")

@@ -10,8 +10,8 @@ from tests.guard.authority import Authority
 
 from watchword import Issuer, Position
 
-_PAGE: Final = DOCS / "how-to" / "chat-over-websocket.md"
-_SHOWN: Final = "".join(block.text for block in blocks(_PAGE) if block.language == SCRIPT)
+_PAGES: Final = [DOCS / "how-to" / f"{name}.md" for name in ("chat-over-websocket", "stream-events")]
+_SHOWN: Final = "".join(block.text for page in _PAGES for block in blocks(page) if block.language == SCRIPT)
 """What the documentation has pages do: `openSocket`, `openAtOnce` and `readEvents`."""
 
 _HELPERS: Final = """

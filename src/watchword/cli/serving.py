@@ -76,7 +76,8 @@ def recover(state: State, clone: bool, lossless: bool, yes: bool) -> None:
             "Is nothing lost that the server before has acknowledged? Else revoked tokens may stand again.", yes=yes
         )
     else:
-        confirm("Begin a new history? Every token and session of the old one is void.", yes=yes)
+        void = "Every token and session of the old one is void, and so are other issuers' tokens that are out by now."
+        confirm(f"Begin a new history? {void}", yes=yes)
     with asyncio.Runner() as runner, opened(runner, settings) as authority:
         position = str(runner.run(keep_history(authority) if lossless else begin_anew(authority, clone=clone)))
     state.show.done(

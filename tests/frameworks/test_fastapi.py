@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from starlette.websockets import WebSocketDisconnect
 
-from watchword import Caller, Guard, Issuer, Key, Policy, anyone, owner, permission, role, scope, signed_in
+from watchword import Caller, Guard, Issuer, Key, Policy, Tickets, anyone, owner, permission, role, scope, signed_in
 from watchword.frameworks.fastapi import need, protect
 
 ISSUER = "https://auth.example"
@@ -275,3 +275,19 @@ def test_apps_with_root_paths(guard: Guard, issuer: Issuer) -> None:
     other.mount("/sub", moved)
     with pytest.raises(ValueError, match="/v2"):
         protect(other, guard)
+
+
+def test_browsers(guard: Guard, issuer: Issuer) -> None:
+    """A page opens a WebSocket with a ticket, or with a subprotocol, where the service asks for them by name."""
+    client = TestClient(shop(guard, tickets=Tickets("/tickets"), subprotocol="watchword.bearer"))
+    headers = bearer(issuer, roles=["editor"])
+    given = client.post("/tickets", json={"path": "/ws"}, headers=headers)
+    assert given.status_code == 201
+    with client.websocket_connect(f"/ws?ticket={given.json()['ticket']}") as chat:
+        assert chat.receive_text() == "ada"
+    with client.websocket_connect("/ws", ["watchword.bearer", headers["Authorization"][7:]]) as chat:
+        assert chat.receive_text() == "ada"
+        accepted: str | None = chat.accepted_subprotocol
+        assert accepted == "watchword.bearer"
+    assert client.post("/tickets", json={"path": "/docs"}, headers=headers).json()["field"] == "path"
+    assert TestClient(shop(guard)).post("/tickets", json={"path": "/ws"}, headers=headers).status_code == 404

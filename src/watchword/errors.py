@@ -303,11 +303,10 @@ class TooManyTickets(Refused):
     sentence = "Too many tickets at this moment. Try again soon."
 
 
-class TicketsUnavailable(Refused):
+class TicketsUnavailable(Unknowing):
     """The store of tickets cannot be reached, or the service has given out all that it may at this moment."""
 
     code = "tickets_unavailable"
-    status = 503
     sentence = "Tickets cannot be used at the moment. Try again soon."
 
 

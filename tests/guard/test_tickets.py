@@ -427,7 +427,7 @@ class TestStores:
         assert await handshake(app, f"ticket={await ticket(app, world.token())}") == "invalid_ticket"
         assert await handshake(app, f"ticket={await ticket(app, world.token())}") == "invalid_ticket"
 
-    async def test_a_store_that_fails(self, world: World, seen: Seen) -> None:
+    async def test_a_store_that_fails(self, world: World, seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
         """Nobody gets in through a store that is away, and its operator reads what it said."""
 
         class Store(MemoryTicketsLike):
@@ -442,6 +442,8 @@ class TestStores:
         assert (answer.status, answer.json["code"]) == (503, "tickets_unavailable")
         assert answer.header("retry-after") == "1"
         assert b"disk" not in answer.body
+        assert caplog.records[-1].levelname == "WARNING"
+        assert caplog.records[-1].__dict__["detail"] == "the store failed to keep: OSError('disk full')"
         assert await handshake(app, "ticket=" + "x" * 43) == "tickets_unavailable"
         with pytest.raises(TicketsUnavailable, match="away"):
             await Tickets("/tickets", Store()).take("x" * 43, "/chat")

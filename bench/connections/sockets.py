@@ -88,7 +88,7 @@ class _Work:
         """Ours, and the bare one."""
         secret = self.authority.add_client(_CLIENT, "feed", "client_credentials")
         async with Asker(self.authority.url) as asker:
-            mint, revoke = await asker.open(), await asker.open()
+            mint = await asker.open()
             tokens = [await _token(mint, secret) for _ in range(self.counts[-1])]
             ours, bare = _Figures(), _Figures()
             async with _service(self.authority, secret, bare=False) as (process, clients):
@@ -96,12 +96,13 @@ class _Work:
                 for count in self.counts:
                     await self._open(process, clients, tokens[opened : count - 1], ours)
                     opened = count - 1
-                    ours.ends[count] = [await self._end(clients, mint, revoke, secret) for _ in range(self.events)]
-                await self._rest(process, revoke, ours)
+                    connection = await asker.open()  # a silent one is closed after some seconds
+                    ours.ends[count] = [await self._end(clients, connection, secret) for _ in range(self.events)]
+                await self._rest(process, asker, ours)
                 assert (await _ask(clients, count=True))["open"] == opened
             async with _service(self.authority, secret, bare=True) as (process, clients):
                 await self._open(process, clients, tokens[: self.counts[-1] - 1], bare)
-                await self._rest(process, revoke, bare)
+                await self._rest(process, asker, bare)
             return ours, bare
 
     async def _open(self, process: Process, clients: Child, tokens: list[str], figures: _Figures) -> None:
@@ -116,28 +117,28 @@ class _Work:
         figures.opening = (clock() - begun) / len(tokens)
         figures.memory = (resident(process.pid) - memory) / len(tokens)
 
-    async def _end(self, clients: Child, mint: Connection, revoke: Connection, secret: str) -> float:
+    async def _end(self, clients: Child, connection: Connection, secret: str) -> float:
         """Revoke one more; seconds from the acknowledgement until its client sees the close."""
-        token = await _token(mint, secret)
+        token = await _token(connection, secret)
         await _ask(clients, open=[token], ends=True)
         await asyncio.sleep(_PAUSE)
-        answer = await revoke.ask(revocation(self.authority.bearer, "token", read_unverified(token)[1]["jti"]))
+        answer = await connection.ask(revocation(self.authority.bearer, "token", read_unverified(token)[1]["jti"]))
         answer.expect()
         end = json.loads(await clients.line())
         assert end["code"] == _UNAUTHORIZED
         return float(end["at"] - answer.at)
 
-    async def _rest(self, process: Process, revoke: Connection, figures: _Figures) -> None:
+    async def _rest(self, process: Process, asker: Asker, figures: _Figures) -> None:
         """What they cost while nothing happens, and while it happens to others."""
         assert process.pid is not None
         clock = processor_clock(process.pid)
         begun = clock()
         await asyncio.sleep(self.idle)
         figures.idle = (clock() - begun) / self.idle
+        connection, bearer = await asker.open(), self.authority.bearer
         begun = clock()
-        bearer = self.authority.bearer
         for _ in range(self.news):
-            (await revoke.ask(revocation(bearer, "token", secrets.token_hex(11)))).expect()
+            (await connection.ask(revocation(bearer, "token", secrets.token_hex(11)))).expect()
             await asyncio.sleep(_PAUSE)
         figures.news = (clock() - begun) / self.news
 

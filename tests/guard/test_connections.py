@@ -475,7 +475,12 @@ class TestStreams:
             assert [await wire.hear(), await wire.hear()] == [start, PIECE]
             assert guard.status().connections == 1
             world.cut_off("user", "ada", "user_disabled")
-            assert await wire.end() == ending
+            if ending:
+                assert await wire.end() == ending
+            else:
+                with pytest.raises(OSError, match="broken off"):
+                    await wire.end()
+                assert wire.rest() == []
         assert [part if part == "told" else part["type"] for part in seen] == [
             "http.request",
             "http.disconnect",
@@ -483,17 +488,21 @@ class TestStreams:
         ]
         assert guard.status().connections == 0
 
-    @pytest.mark.parametrize(("start", "ending"), [(EVENTS, [EVENTS, LAST]), (DOWNLOAD, [DOWNLOAD])])
-    async def test_gone_before_the_first_piece(self, world: World, start: dict[str, Any], ending: list[Any]) -> None:
+    async def test_gone_before_the_first_piece(self, world: World) -> None:
         """Whoever stands no more when a stream begins gets none of it."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            world.cut_off("user", "ada", "user_disabled")
-            await send(dict(start))
+            world.cut_off("user", scope["caller"].subject, "user_disabled")
+            await send(dict(EVENTS if scope["caller"].subject == "ada" else DOWNLOAD))
             await send(dict(PIECE))
 
-        async with Wire(world.guard().asgi(app, POLICY), world.token(), kind="http") as wire:
-            assert await wire.end() == ending
+        wall = world.guard().asgi(app, POLICY)
+        async with Wire(wall, world.token(), kind="http") as wire:
+            assert await wire.end() == [EVENTS, LAST]
+        async with Wire(wall, world.token(subject="bob"), kind="http") as wire:
+            with pytest.raises(OSError, match="broken off"):
+                await wire.end()
+            assert wire.rest() == [DOWNLOAD]
 
     async def test_a_handler_that_has_not_begun_to_answer(self, world: World) -> None:
         """It is not broken off, nor counted: what it does may be done."""
@@ -557,7 +566,7 @@ class TestStreams:
             assert told.is_set()
 
     async def test_errors_that_come_of_it(self, world: World) -> None:
-        """What frameworks make of a client that is gone is no error of the app; what it adds by itself is."""
+        """What frameworks make of a client that is gone is no error of the app; what the app adds by itself is."""
 
         async def failing(scope: Scope, receive: Receive, send: Send) -> None:
             while True:
@@ -566,21 +575,44 @@ class TestStreams:
                     await send(dict(PIECE))
                 except OSError as gone:
                     if scope["caller"].subject == "ada":
-                        raise ClientDisconnect from None
+                        raise ClientDisconnect  # noqa: B904 - as Starlette does it
                     if scope["caller"].subject == "bob":
-                        raise ExceptionGroup("of a task group", [ClientDisconnect(), gone]) from None
-                    raise ClientDisconnect  # noqa: B904 - as Starlette does it
+                        raise ExceptionGroup("of a task group", [gone]) from None
+                    if scope["caller"].subject == "cy":
+                        raise ExceptionGroup("of a task group", [gone, KeyError("a bug")]) from None
+                    raise KeyError("a bug") from None
 
-        wall = world.guard().asgi(beginning(DOWNLOAD, failing), POLICY)
-        wires = [Wire(wall, world.token(subject=name), kind="http") for name in ("ada", "bob", "cy")]
+        wall = world.guard().asgi(beginning(EVENTS, failing), POLICY)
         async with contextlib.AsyncExitStack() as stack:
-            for wire in wires:
-                await stack.enter_async_context(wire)
-                await wire.hear()
+            wires = []
+            for name in ("ada", "bob", "cy", "di"):
+                wires.append(await stack.enter_async_context(Wire(wall, world.token(subject=name), kind="http")))
+                await wires[-1].hear()
             world.cut_off("everyone", "", "everything_expired")
-            with pytest.raises(ExceptionGroup):
-                await wires[1].end()
-            await wires[2].end()
+            for wire, error in zip(wires, (None, None, ExceptionGroup, KeyError), strict=True):
+                with contextlib.nullcontext() if error is None else pytest.raises(error):
+                    await wire.end()
+
+    async def test_a_cancellation_by_others_after_the_end(self, world: World) -> None:
+        """It stays theirs, whatever the app was doing about its stream."""
+        told = asyncio.Event()
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await receive()
+            try:
+                await send(dict(PIECE))
+            except OSError:
+                told.set()
+                await asyncio.Event().wait()
+
+        async with Wire(world.guard().asgi(beginning(EVENTS, act), POLICY), world.token(), kind="http") as wire:
+            await wire.hear()
+            world.cut_off("user", "ada", "user_disabled")
+            await told.wait()
+            wire.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await wire.end()
 
     async def test_no_caller(self, world: World) -> None:
         """A stream that is open to anyone goes on."""
@@ -620,6 +652,34 @@ class TestFrameworks:
             assert await wire.hear() == LAST
             assert await wire.end() == []
             assert ended.is_set()
+
+    @pytest.mark.parametrize("media_type", ["text/event-stream", "text/csv"])
+    async def test_middleware_with_tasks_of_its_own(self, world: World, media_type: str) -> None:
+        """The wall runs in another task than the server's: events end, and of what is broken off the server hears."""
+        app = FastAPI()
+        protect(app, world.guard())
+
+        @app.middleware("http")
+        async def around(request: Request, call_next: Any) -> Any:
+            return await call_next(request)
+
+        @app.get("/stream")
+        async def stream() -> StreamingResponse:
+            async def pieces() -> AsyncIterator[str]:
+                yield "1"
+                await asyncio.Event().wait()
+
+            return StreamingResponse(pieces(), media_type=media_type)
+
+        async with Wire(app, world.token(), "/stream", kind="http") as wire:
+            await wire.hear()
+            assert (await wire.hear())["body"] == b"1"
+            world.cut_off("user", "ada", "user_disabled")
+            if media_type == "text/event-stream":
+                assert await wire.end() == [LAST]
+            else:
+                with pytest.raises(OSError, match="broken off"):
+                    await wire.end()
 
     async def test_fastapi(self, world: World) -> None:
         """A WebSocket whose role is asked for by its handler."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.guard.test_connections import POLICY, accepting
+from tests.guard.test_connections import EVENTS, PIECE, POLICY, accepting
 from tests.guard.wire import PATIENCE, Wire
 from tests.guard.world import World
 
@@ -180,8 +180,8 @@ class TestRenew:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             scope["caller"].require(owner("ada"))
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"1", "more_body": True})
+            await send(dict(EVENTS))
+            await send(dict(PIECE))
             kept.append(scope["caller"].renew(world.token(token_id="t-2")))
             go_on.set()
             await receive()

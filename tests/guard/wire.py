@@ -64,4 +64,8 @@ class Wire:
         """Wait until the app has ended, and raise what it raised; all that it sent and nobody has heard."""
         async with asyncio.timeout(PATIENCE):
             await asyncio.shield(self.task)
+        return self.rest()
+
+    def rest(self) -> list[Any]:
+        """All that the app has sent and nobody has heard yet."""
         return [self._from_app.get_nowait() for _ in range(self._from_app.qsize())]

@@ -117,6 +117,7 @@ class Wall:
         finally:
             if exchange.connection is not None:
                 await exchange.connection.over()
+        exchange.break_off()
 
     async def _catch_up(
         self, authorization: Sequence[bytes], rule: Rule | None, decision: Decision, at_least: Position

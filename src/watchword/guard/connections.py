@@ -128,7 +128,10 @@ class Connection:
         """Whether the app's error comes from the end that was put to its connection."""
         if self._uncancelled() and isinstance(error, asyncio.CancelledError):
             return True
-        return self.ended is not None and _is_gone(error)
+        if self.ended is None or not isinstance(error, Exception) or not _is_gone(error):
+            return False
+        _log.debug("an app has heard that its stream was ended", exc_info=error)
+        return True
 
     async def over(self) -> None:
         """The app is done: nothing is watched any more, and what is on its way to the client goes out."""
@@ -204,5 +207,5 @@ def _is_gone(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, Gone):
         if isinstance(error, BaseExceptionGroup):
             return all(map(_is_gone, error.exceptions))
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error is not None

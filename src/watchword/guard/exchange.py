@@ -173,6 +173,15 @@ class Exchange(msgspec.Struct):
             await self.send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
         elif any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in self.headers):
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+            self.closed = True
+
+    def break_off(self) -> None:
+        """Raise `Gone` if an answer was ended that is not whole.
+
+        What a server makes of an app that just returns is its own choice; from an error each hears that this is no end.
+        """
+        if self._ended is not None and not self.websocket and not self.closed:
+            raise Gone("the answer is broken off: its caller stands no more")
 
     def _connected(self) -> Connection:
         if self.task is None:

@@ -17,6 +17,7 @@ from watchword import Guard, Issuer, Key, OtherIssuer, Position, Refused, errors
 from watchword.guard import key_fetcher as module
 from watchword.guard.foreign_keys import ForeignKeys, Pace
 from watchword.guard.key_fetcher import KeyFetcher, KeySource
+from watchword.transport import Address, Connection
 
 QUICK = Pace(early=0.0, first=0.01, longest=0.01)
 
@@ -144,6 +145,18 @@ class TestFollowing:
         stranger.missing.add(JWKS)
         following.let_pass(300)
         until(lambda: stranger.asked[f"{JWKS}?new"] == 1)
+
+    def test_the_keys_move_between(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
+        """And as soon as the keys are not where they were."""
+        following = follow()
+        assert following.fetcher.wait(30)
+        stranger.metadata["jwks_uri"] = f"{stranger.origin}{JWKS}?new"
+        stranger.missing.add(JWKS)
+        following.show_unknown()
+        assert following.error() == "answered 404"
+        following.let_pass(1)
+        until(lambda: following.keys.last_error is None)
+        assert stranger.asked[f"{JWKS}?new"] == 1
 
     def test_they_move_in_a_flood(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
         """Strangers who bring fetches forward all the time cannot keep us from reading the metadata again."""
@@ -357,6 +370,37 @@ class TestLife:
         following.let_pass(300)
         until(lambda: stranger.fetches == 2)
 
+    def test_one_thread_after_the_other(
+        self, stranger: Stranger, follow: Callable[..., Following], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that does not end in time, as while a name is looked up, holds up the next: never do two ask."""
+        monkeypatch.setattr(module, "_STOP_TIME", 0.0)
+        reached, let_go, at_once = threading.Event(), threading.Event(), [0, 0]
+
+        def looked_up(run: object, asked: float) -> bytes:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+            reached.set()
+            let_go.wait(30)
+            at_once[0] -= 1
+            return b'{"keys": []}'
+
+        following = follow(start=False)
+        monkeypatch.setattr(following.source, "_document", looked_up)
+        following.fetcher.start()
+        assert reached.wait(30)
+        first = following.fetcher._run
+        following.fetcher.stop()
+        following.fetcher.start()
+        second = following.fetcher._run
+        assert first is not None
+        assert second is not None
+        assert not second.ended.wait(0.05)
+        let_go.set()
+        assert following.fetcher.wait(30)
+        assert first.ended.is_set()
+        assert at_once == [0, 1]
+
     def test_without_anybody(self) -> None:
         """Nothing runs where nobody is followed."""
         fetcher = KeyFetcher([])
@@ -393,6 +437,18 @@ class TestLife:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert following.names == ["test-ES256"]
         assert following.keys.last_error is None
+
+    def test_a_child_lets_go(self) -> None:
+        """Of its parent's connection, without a word to the peer."""
+        ours, theirs = socket.socketpair()
+        connection = Connection(Address.parse("http://127.0.0.1:1"), max_bytes=1)
+        connection._socket = ours
+        run = module._Run()
+        run.abandon()
+        run._connection = connection
+        run.abandon()
+        assert ours.fileno() == -1
+        theirs.close()
 
     def test_fork_before_the_start(self, follow: Callable[..., Following]) -> None:
         """A child of a parent that never asked starts nothing."""
@@ -444,6 +500,23 @@ class TestGuard:
             guard.verify(new)
         guard.stop()
         assert stranger.fetches == 1
+
+    def test_a_new_key(self, stranger: Stranger, keys: Mapping[str, Key], monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first token under it wakes the thread, which would sleep for long."""
+        monkeypatch.setattr(module, "_LONGEST_SLEEP", 1000.0)
+        now = 1000.0
+        guard = Guard(audience="orders", others=[OtherIssuer(stranger.issuer, audience="orders")])
+        (known,) = guard._others._keys
+        known._clock = lambda: now
+        guard.start()
+        until(lambda: guard.status().others[0].fresh)
+        stranger.keys = [keys["Ed25519"]]
+        until(lambda: known._ended == now)
+        now += 20
+        token = stranger.mints(keys["Ed25519"]).mint(subject="ada", audience="orders", client="web")
+        assert told(guard, token) == "unknown_key"
+        until(lambda: told(guard, token) == "allowed")
+        guard.stop()
 
     def test_old_keys(self, stranger: Stranger, keys: Mapping[str, Key]) -> None:
         """Keys that are too old verify nothing, and an unknown key is no verdict once its source cannot be asked."""

@@ -111,7 +111,8 @@ class TestWhoJudges:
         assert guard.issuer is None
         for token in (partner.world.token(), partner.world.issuer.mint_data(client="web", audience="x", data={})):
             assert decide(guard, token) == "wrong_issuer"
-        assert decide(guard, "a.b.c") == "token_malformed"
+        for token in ("a.b.c", "AAAA.e30.AAAA"):
+            assert decide(guard, token) == "token_malformed"
         with pytest.raises(WrongIssuer):
             guard.data(partner.world.issuer.mint_data(client="web", audience=AUDIENCE, data={}))
 
@@ -339,13 +340,13 @@ class TestWhatEndsThem:
 
     @pytest.mark.parametrize(
         ("scope", "name"),
-        [("user", "ada"), ("client", "web"), ("session", "s-1"), ("role", "chief"), ("everyone", "")],
+        [("user", "ada"), ("client", "web"), ("session", "s-1"), ("token", "t-1"), ("role", "chief"), ("everyone", "")],
     )
     def test_a_cutoff(self, world: World, partner: Partner, scope: str, name: str) -> None:
         """What was issued up to that second is dead, seen before or not; what comes after stands."""
         guard = partner.guard()
-        old = partner.token(session="s-1", roles=["chief"])
-        new = partner.token(session="s-1", roles=["chief"], issued_at=world.wall_time + 1)
+        old = partner.token(session="s-1", roles=["chief"], token_id="t-1")
+        new = partner.token(session="s-1", roles=["chief"], token_id="t-1", issued_at=world.wall_time + 1)
         ours = world.token(roles=["chief"], session="s-1")
         assert [refusal(guard, token) for token in (old, new, ours)] == ["allowed"] * 3
         partner.cut_off(scope, name)
@@ -366,6 +367,7 @@ class TestWhatEndsThem:
         assert refusal(guard, token) == "allowed"
         world.now += OLD
         assert refusal(guard, token) == "guard_stale"
+        assert world.wakes == 1, "somebody waits"
         assert decide(guard, token, signed_in.unsafely_accept_stale()) == "allowed"
         assert decide(guard, token, signed_in.within(timedelta(minutes=1))) == "allowed"
         world.learn()

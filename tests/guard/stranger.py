@@ -25,6 +25,7 @@ class Stranger:
         self.keys: Iterable[Key] = keys
         self.path = path
         self.asked: Counter[str] = Counter()
+        self.agents: set[str | None] = set()
         self.at_once = 0
         self.most_at_once = 0
         self.misbehave: dict[str, Misbehave] = {}  # by path
@@ -84,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         body = stranger.document(path)
         with stranger.answered:
             stranger.asked[path] += 1
+            stranger.agents.add(self.headers.get("User-Agent"))
             stranger.at_once += 1
             stranger.most_at_once = max(stranger.most_at_once, stranger.at_once)
         try:

@@ -97,6 +97,7 @@ class TestFollowing:
         assert following.fetcher.wait(30)
         assert following.names == ["test-ES256"]
         assert stranger.asked == {"/realm" + OPENID: 1, JWKS: 1}
+        assert stranger.agents == {"watchword"}
         assert following.keys.last_error is None
 
     def test_by_rfc_8414(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
@@ -324,6 +325,11 @@ class TestMisbehaviour:
 
         until(more)
         assert following.names == ["test-ES256"]
+
+    def test_no_tls(self, stranger: Stranger, follow: Callable[..., Following]) -> None:
+        """Where https is said nothing else is spoken."""
+        assert "TLS failed" in follow(stranger.issuer.replace("http:", "https:")).error()
+        assert not stranger.asked
 
     def test_nobody_there(self, follow: Callable[..., Following]) -> None:
         """A stranger that is gone is told."""

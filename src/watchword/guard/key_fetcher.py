@@ -17,6 +17,11 @@ from watchword.transport import Connection, Reply, TransportError, locate
 MAX_BYTES: Final = 512 * 1024
 """Of metadata or of a JWK Set: with chains of certificates the largest have some tens of thousands."""
 
+_HEADERS: Final = {
+    "Accept": "application/json, application/jwk-set+json",
+    "Connection": "close",
+    "User-Agent": "watchword",  # what names nobody is turned away by the walls of some providers
+}
 _STILL_THERE: Final = 0.8  # of a refresh, which comes a little early: for so long the keys are where metadata said
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
 _LONGEST_SLEEP: Final = 30.0  # seconds: a machine that was suspended looks at its clock again
@@ -170,8 +175,7 @@ class _Run:
             if self.stopping.is_set():
                 raise TransportError("stopped")
             seconds = max(0.0, deadline - time.monotonic())
-            headers = {"Accept": "application/json", "Connection": "close"}
-            return connection.request("GET", resource.target, headers=headers, seconds=seconds)
+            return connection.request("GET", resource.target, headers=_HEADERS, seconds=seconds)
         finally:
             self._connection = None
             connection.close()

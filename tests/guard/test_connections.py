@@ -867,8 +867,6 @@ class TestNews:
         class Silent:
             """All of the world but its voice."""
 
-            listeners = property()
-
             def __getattr__(self, name: str) -> Any:
                 if name == "listeners":
                     raise AttributeError

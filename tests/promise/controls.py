@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
@@ -24,6 +24,7 @@ from watchword.authority.keys.rotation import rotate
 from watchword.authority.log import pages
 from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.head import Head, append, new_epoch, new_id, read_head
+from watchword.authority.log.held import Held
 from watchword.authority.log.lost import Lost
 from watchword.authority.log.reader import LogReader, Read
 from watchword.authority.schema import entries, head
@@ -160,6 +161,20 @@ def answered_from_memory() -> AbstractContextManager[object]:
         return memory[self, after]
 
     return patch.object(LogReader, "read", read)
+
+
+def held_and_not_read() -> AbstractContextManager[object]:
+    """At the end of a hold nothing is read: what was known for that place before is still so, as nobody told."""
+    memory: dict[tuple[Held, Cursor], Read] = {}
+
+    async def answer(self: Held, after: Cursor, waiting: Sequence[Any]) -> None:
+        if (self, after) not in memory:
+            memory[self, after] = await self._reader.read(after)
+        for one in waiting:
+            if not one.answer.done():
+                one.answer.set_result(memory[self, after])
+
+    return patch.object(Held, "_answer", answer)
 
 
 def shared_while_it_flies() -> AbstractContextManager[object]:
@@ -313,7 +328,8 @@ CONTROLS: Final[Mapping[str, Control]] = {
     ),
     "an old primary that still answers": Control(nothing, _LOSING, Unfenced, 2),
     "an answer from memory": Control(answered_from_memory, ("sign_in", "revoke", "live")),
-    "a shared page computed earlier": Control(shared_while_it_flies, (*_CROSSING, "go_on"), World, 1, 4),
+    "an answer from memory after a hold": Control(held_and_not_read, ("sign_in", "revoke", "follow"), World, 2),
+    "a shared page computed earlier": Control(shared_while_it_flies, ("sign_in", "read_slowly", "wait"), World, 1),
     "an answer from a standby": Control(nothing, ("sign_in", "revoke", "replicate", "live"), FromStandby, 1),
     "forgetting cutoffs by a guard's clock": Control(
         forgotten_by_the_guards_clock, ("sign_in", "revoke", "exchange", "set_clock", "wait", "decide")

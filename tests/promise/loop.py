@@ -17,22 +17,35 @@ class Process:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._dead = False
 
     def has(self, task: asyncio.Task[Any]) -> None:
         """This is one of its tasks."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._dead:
+            task.cancel()  # a timer had been set before
 
     def die(self) -> None:
         """Nothing more of any of it happens, and nobody hears of it."""
+        self._dead = True
         for task in list(self._tasks):
             task.cancel()
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """The standard loop, run until nothing is ready: there are no sockets and no timers in this world."""
+    """The standard loop, run until nothing is ready. There are no sockets in this world; the clock is the world's."""
 
     _busy = False
+    _now = 0.0
+
+    def time(self) -> float:
+        """The true time in the world."""
+        return self._now
+
+    def at(self, now: float) -> None:
+        """It is later now, or the beginning of another world."""
+        self._now, self._busy = now, True
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None

@@ -24,7 +24,7 @@ MOST_ON_THE_WAY: Final = 12
 
 which = st.integers(0, 7)  # one of however many there are
 # How far an operation goes before it is held: mostly to its end. A change that is held may keep others out.
-steps = st.sampled_from([None] * 8 + [0, 0, 1, 2, 2, 3, 4, 7])
+steps = st.sampled_from([None] * 8 + [0, 1, 2, 2, 2, 3, 3, 7])
 steps_of_changes = st.sampled_from([None] * 11 + [0, 0, 1, 4, 7])
 seldom = st.sampled_from([False, False, False, True])
 moments = st.sampled_from([1.0, 8.0, 16.0, MAX_STALENESS - 0.25, MAX_STALENESS, MAX_STALENESS + 0.25, 61.0])
@@ -120,10 +120,19 @@ class Promise(RuleBasedStateMachine):
         pick(self.world.operations, number).steps.allow(allowed)
         self.world.settle()
 
-    @rule(replica=which)
-    def crash(self, replica: int) -> None:
-        """A replica dies wherever it is, and a new one starts."""
+    @rule(replica=which, politely=seldom)
+    def crash(self, replica: int, politely: bool) -> None:
+        """A replica dies wherever it is, or ends after having answered all who wait; and a new one starts."""
+        if politely:
+            at = pick(self.world.replicas, replica)
+            self.world.run(at, at.release())
         self.world.restart(replica % len(self.world.replicas))
+
+    @rule(replica=which)
+    def hear(self, replica: int) -> None:
+        """A replica is told that the log has moved, or looks by itself."""
+        at = pick(self.world.replicas, replica)
+        self.world.run(at, at.hear())
 
     # -- The database
 
@@ -219,6 +228,30 @@ class Promise(RuleBasedStateMachine):
             self.world.exchange(service, pick(self.world.replicas, replica + number))
         self._check_services()
 
+    @rule(seconds=st.sampled_from([1.0, 8.0, 8.0]), replica=which)
+    def follow(self, seconds: float, replica: int) -> None:
+        """All services ask, and wait for news; what has been answered after a while arrives."""
+        for number, service in enumerate(self.world.services):
+            self.world.ask(service)
+            self.world.deliver_question(self.world.asked.pop(), pick(self.world.replicas, replica + number))
+        self.world.wait(seconds)
+        self._hear_all()
+
+    @rule(service=which, other=which, user=which, seconds=moments, replica=which)
+    def read_slowly(self, service: int, other: int, user: int, seconds: float, replica: int) -> None:
+        """A read for one stands still while a password is changed and time passes; another asks, and all goes on."""
+        at = pick(self.world.replicas, replica)
+        self.world.ask(pick(self.world.services, service))
+        self.world.deliver_question(self.world.asked.pop(), at, 2, hold=False)
+        self.world.change(at, at.change_password(pick(list(USERS), user)))
+        self.world.wait(seconds)
+        self.world.ask(pick(self.world.services, other))
+        self.world.deliver_question(self.world.asked.pop(), at)
+        for operation in self.world.operations:
+            operation.steps.allow(None)
+        self.world.settle()
+        self._hear_all()
+
     @rule(service=which)
     def decide(self, service: int) -> None:
         """A service is shown every token."""
@@ -263,6 +296,14 @@ class Promise(RuleBasedStateMachine):
         """All is well again at the end of each run, and nothing is left behind."""
         if hasattr(self, "world"):
             self.world.close()
+
+    def _hear_all(self) -> None:
+        """Every service hears the answer to its latest question, if there is one."""
+        for answered in list(self.world.answered):
+            if answered.question is answered.service.question:
+                self.world.answered.remove(answered)
+                self.world.deliver_answer(answered)
+        self._check_services()
 
     def _check_services(self) -> None:
         if self.all_checks:

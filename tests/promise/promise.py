@@ -174,7 +174,7 @@ def check_agreement(world: World) -> None:
 
 def _ask_until_fresh(world: World, service: Service) -> bool:
     """Questions until one round has brought everything: a page more for each part of a long log, and one refused."""
-    world.now += 0.25  # what was asked before this moment does not count
+    world.wait(0.25)  # what was asked before this moment does not count
     begun = world.now
     for attempt in range(2 * len(world.store.chain) + 3):
         world.exchange(service, world.replicas[attempt % len(world.replicas)])

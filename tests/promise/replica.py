@@ -1,7 +1,7 @@
 """One process of the authority: its own code over a store. All that this world knows of `watchword.authority` is here.
 
-The transactions and the log are the authority's own functions, and so is the reader of pages. What is left out is
-HTTP, and the pool of connections; both are tried elsewhere, against real processes.
+The transactions and the log are the authority's own functions, and so are the reader of pages and the held answers.
+What is left out is HTTP, and the pool of connections; both are tried elsewhere, against real processes.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from watchword.authority.keys.vault import Vault
 from watchword.authority.log import cut
 from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.head import Head, begin_log, forget_below_floor, raise_floor, read_head
+from watchword.authority.log.held import Held
 from watchword.authority.log.reader import LogReader
 from watchword.authority.log.revoker import Revoker, Wanted
 from watchword.authority.mint import mint_for_user
@@ -143,14 +144,23 @@ class Replica:
         self.database = Replicated(store)
         self.keyring = Keyring(_SETTINGS, Vault(_SECRET))
         self.reader = LogReader(cast("Database", self.database), ISSUER, _CURSOR_KEY, lossless=lossless)
+        self.held = Held(self.reader)
         self.revoker = Revoker(self._revoking)
         self.pairs = pairs
         self._wanted: list[Event] = []
 
-    async def answer(self, cursor: str | None) -> Answer:
-        """What the feed answers."""
+    async def hear(self) -> None:
+        """The log has moved: those who wait are woken."""
+        self.reader.wake()
+
+    async def release(self) -> None:
+        """Those who wait are answered, since the process is about to end."""
+        self.reader.release()
+
+    async def answer(self, cursor: str | None, hold: float) -> Answer:
+        """What the feed answers, after so many seconds if there is nothing new."""
         try:
-            read = await self.reader.read(None if cursor is None else self.reader.cursor(cursor))
+            read = await self.held.page(None if cursor is None else self.reader.cursor(cursor), hold)
         except Refused as why:
             return Answer(why.status, b'{"code": "%b"}' % why.code.encode())
         return Answer(200, read.body)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tests.promise.guards import Service
 from tests.promise.history import ALARM, Chain, Event, Token
@@ -23,6 +23,9 @@ from tests.promise.store import Folder, Image, Place, Store
 from watchword.core.cutoffs import Position
 from watchword.errors import Refused
 from watchword.guard.learner import Question
+
+SLICE: Final = 4.0
+"""Seconds: less than an answer is held."""
 
 
 @dataclass(eq=False)
@@ -64,6 +67,7 @@ class World:
         self.pairs = Pairs()
         self.places: dict[Place, Chain] = {}
         image = first_image()
+        the_loop().at(self.now)
         self.pairs.take_first()
         self.reigns: list[Reign] = []
         self._begin_reign(image, 0.0, FIRST_SERVER)
@@ -93,8 +97,12 @@ class World:
         return self.now
 
     def wait(self, seconds: float) -> None:
-        """Time passes."""
-        self.now += seconds
+        """Time passes, and whatever waits for it happens, though not to the second."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + SLICE)
+            the_loop().at(self.now)
+            self.settle()
 
     @property
     def store(self) -> Store:
@@ -137,7 +145,13 @@ class World:
 
     def change(self, replica: Replica, work: Coroutine[Any, Any, list[Event]], allowed: int | None = None) -> None:
         """Let a replica change something; it is acknowledged when the replica has said that it is done."""
-        self.run(replica, work, allowed, self._acknowledge)
+
+        async def tell() -> list[Event]:
+            events = await work
+            await replica.hear()
+            return events
+
+        self.run(replica, tell(), allowed, self._acknowledge)
 
     def sign_in(self, replica: Replica, user: str, client: str, session: str, allowed: int | None = None) -> None:
         """Let somebody sign in."""
@@ -207,15 +221,18 @@ class World:
         """A service asks."""
         self.asked.append(Asked(service, service.ask()))
 
-    def deliver_question(self, asked: Asked, replica: Replica, allowed: int | None = None) -> None:
-        """A question arrives. Its answer sets out as soon as the replica has one."""
+    def deliver_question(
+        self, asked: Asked, replica: Replica, allowed: int | None = None, *, hold: bool = True
+    ) -> None:
+        """A question arrives. Its answer sets out as soon as the replica has one, or when the hold is over."""
 
         def ended(answer: Answer) -> None:
             self.answered.append(Answered(asked.service, asked.question, answer))
             if answer.status != 200 and b"history_lost" in answer.body:
                 self._acknowledge([event for event in self.store.chain if event.kind == ALARM])
 
-        self.run(replica, replica.answer(asked.question.cursor), allowed, ended)
+        seconds = asked.question.hold if hold else 0.0
+        self.run(replica, replica.answer(asked.question.cursor, seconds), allowed, ended)
 
     def deliver_answer(self, answered: Answered, *, mixed_up: bool = False) -> bool:
         """An answer arrives, perhaps as that to the latest question; whether it was of any use."""
@@ -225,9 +242,9 @@ class World:
         return service.hear(question, answered.question.nonce, answered.answer)
 
     def exchange(self, service: Service, replica: Replica) -> bool:
-        """A question and its answer, with nothing between them; whether it was of any use."""
+        """A question and its answer, with nothing between them and no hold; whether it was of any use."""
         self.ask(service)
-        self.deliver_question(self.asked.pop(), replica)
+        self.deliver_question(self.asked.pop(), replica, hold=False)
         for answered in self.answered:
             if answered.question is service.question:
                 self.answered.remove(answered)

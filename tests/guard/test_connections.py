@@ -410,8 +410,9 @@ class TestWebSockets:
         """By what a client can do about it."""
         assert close_code(refusal) == code
 
-    async def test_many(self, world: World) -> None:
-        """Everyone is closed, in slices; and one whom a cutoff concerns meanwhile is closed with its own reason."""
+    async def test_many(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Everyone is closed, slice by slice, although no timer comes."""
+        monkeypatch.setattr(lookout_module, "TICK", 10 * PATIENCE)
         guard = world.guard()
         wall = guard.asgi(Echo(), POLICY)
         async with contextlib.AsyncExitStack() as stack:
@@ -827,6 +828,13 @@ class TestNews:
         async with Wire(world.guard().asgi(Echo(), POLICY), world.token()) as wire:
             await accepted(wire)
             world.learn(epoch="e2")
+            assert (await wire.hear())["reason"] == "former_epoch"
+
+    async def test_another_epoch_with_the_same_keys(self, world: World) -> None:
+        """It is found by itself, whatever a source makes of its keys."""
+        async with Wire(world.guard().asgi(Echo(), POLICY), world.token()) as wire:
+            await accepted(wire)
+            world.recover("e2")
             assert (await wire.hear())["reason"] == "former_epoch"
 
     async def test_a_floor(self, world: World) -> None:

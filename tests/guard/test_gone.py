@@ -116,9 +116,11 @@ class TestRenew:
 
     async def test_rules_of_the_handler(self, world: World) -> None:
         """What was asked before the client was let in is asked again; what was asked later was about something else."""
+        kept: list[Caller] = []
 
         async def act(scope: Scope, receive: Receive, send: Send) -> None:
             caller = scope["caller"]
+            kept.append(caller)
             caller.require(role("editor"))
             await receive()
             await send({"type": "websocket.accept"})
@@ -135,6 +137,7 @@ class TestRenew:
             for roles, told in ((["reader"], "['role editor']"), (["editor"], "renewed"), ([], "['role editor']")):
                 wire.text(world.token(roles=roles))
                 assert (await wire.hear())["text"] == told
+        assert [str(rule) for rule in kept[0]._shown.held] == ["role editor"]  # type: ignore[attr-defined]
 
     async def test_without_a_connection(self, world: World) -> None:
         """It is a mistake, and named as one: before, after, elsewhere, and where no guard is."""

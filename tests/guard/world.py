@@ -1,6 +1,7 @@
 """A small world for tests of the guard: an issuer, a log of cutoffs, and a clock that stands still until it is set."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from watchword import Guard, Issuer, Key, Position
@@ -86,6 +87,11 @@ class World:
         self._know(
             Known(fold(known, Page(ISSUER, "i1", EPOCH, number, number, number, floor, [], None, "c")), self.now)
         )
+
+    def recover(self, epoch: str) -> None:
+        """Another epoch, and nothing else is another."""
+        assert self.known is not None
+        self._know(Known(replace(self.known.knowledge, epoch=epoch), self.now))
 
     def _know(self, known: Known) -> None:
         before, self.known = self.known, known

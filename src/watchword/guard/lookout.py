@@ -290,13 +290,10 @@ class Lookout:
         self._lowest = min((position.number for position, _ in positions if position is not None), default=0)
         return (watch for position, watch in positions if position is not None and position.number < floor)
 
-    def _under(self, cutoff: Cutoff) -> Iterator[Watch]:
-        everyone = cutoff.scope is Scope.EVERYONE
-        found = self._watches if everyone else self._concerned.get((cutoff.scope.value, cutoff.id), ())
-        for watch in found:
-            position = watch.facts.position
-            if position is None or position.number < cutoff.number:
-                yield watch
+    def _under(self, cutoff: Cutoff) -> Iterable[Watch]:
+        if cutoff.scope is Scope.EVERYONE:
+            return self._watches
+        return self._concerned.get((cutoff.scope.value, cutoff.id), ())
 
     def _doubt(self, watches: Iterable[Watch]) -> None:
         self._doubtful.update(dict.fromkeys(watches))

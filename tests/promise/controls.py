@@ -163,8 +163,12 @@ def answered_from_memory() -> AbstractContextManager[object]:
     return patch.object(LogReader, "read", read)
 
 
-def held_and_not_read() -> AbstractContextManager[object]:
-    """At the end of a hold nothing is read: what was known for that place before is still so, as nobody told."""
+@contextmanager
+def held_and_not_read() -> Iterator[None]:
+    """At the end of a hold nothing is read: what was known for that place before is still so, as nobody told.
+
+    Nor does anybody tell, as where the connection that listens has gone dead.
+    """
     memory: dict[tuple[Held, Cursor], Read] = {}
 
     async def answer(self: Held, after: Cursor, waiting: Sequence[Any]) -> None:
@@ -174,7 +178,11 @@ def held_and_not_read() -> AbstractContextManager[object]:
             if not one.answer.done():
                 one.answer.set_result(memory[self, after])
 
-    return patch.object(Held, "_answer", answer)
+    async def hear(_: Replica) -> None:
+        """Nothing is heard."""
+
+    with patch.object(Held, "_answer", answer), patch.object(Replica, "hear", hear):
+        yield
 
 
 def shared_while_it_flies() -> AbstractContextManager[object]:
@@ -328,7 +336,7 @@ CONTROLS: Final[Mapping[str, Control]] = {
     ),
     "an old primary that still answers": Control(nothing, _LOSING, Unfenced, 2),
     "an answer from memory": Control(answered_from_memory, ("sign_in", "revoke", "live")),
-    "an answer from memory after a hold": Control(held_and_not_read, ("sign_in", "revoke", "follow"), World, 2),
+    "an answer from memory after a hold": Control(held_and_not_read, ("sign_in", "revoke", "follow")),
     "a shared page computed earlier": Control(shared_while_it_flies, ("sign_in", "read_slowly", "wait"), World, 1),
     "an answer from a standby": Control(nothing, ("sign_in", "revoke", "replicate", "live"), FromStandby, 1),
     "forgetting cutoffs by a guard's clock": Control(

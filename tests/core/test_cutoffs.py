@@ -242,3 +242,22 @@ class TestCutoffs:
         empty = held.with_added([], 10_000)
         assert (len(empty), list(empty), empty.latest) == (0, [], 10_000)
         assert len(cutoffs) == 10_000
+
+
+def test_since() -> None:
+    """What came after a number is found wherever it is held, each once, and nothing else."""
+    held, added = Cutoffs(Cutoff(number, Scope.USER, f"u{number}", "signed_out") for number in range(1, 11)), 2000
+    for number in range(11, added + 1):
+        held = held.with_added([Cutoff(number, Scope.SESSION, f"s{number}", "session_ended")], 0)
+        assert [cutoff.number for cutoff in held.since(number - 1)] == [number]
+        assert not list(held.since(number))
+    for number in (0, 5, 10, 500, added - 1):
+        assert sorted(cutoff.number for cutoff in held.since(number)) == list(range(number + 1, added + 1))
+
+
+def test_since_with_one_that_replaces_another() -> None:
+    """The same scope and id again is the later one."""
+    held = Cutoffs([Cutoff(1, Scope.USER, "ada", "signed_out")]).with_added(
+        [Cutoff(2, Scope.USER, "ada", "user_disabled")], 0
+    )
+    assert [cutoff.reason for cutoff in held.since(1)] == ["user_disabled"]

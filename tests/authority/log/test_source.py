@@ -40,3 +40,20 @@ async def test_a_new_epoch_is_followed(authority: Authority) -> None:
     assert known.knowledge.epoch == position.epoch
     assert authority.source.last_error is None
     assert authority.source.wait(0)
+
+
+async def test_it_announces(authority: Authority) -> None:
+    """Who listens is told of each change by which tokens are judged, and of nothing else."""
+    told: list[int] = []
+
+    def listen() -> None:
+        assert authority.source.known is not None
+        told.append(authority.source.known.knowledge.number)
+
+    authority.source.listeners.add(listen, listen)
+    await authority.source.catch_up()
+    assert told == []
+    async with authority.changing() as connection:
+        number = await cut_token(connection, "t")
+    assert told == [number]
+    authority.source.listeners.remove(listen)

@@ -135,6 +135,55 @@ async def test_a_transaction_that_is_lost_is_lost_for_all(database: Database) ->
     assert await _stored(database) == ["c"]
 
 
+async def test_a_transaction_that_is_gone_is_not_committed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever undid it, and however late: nobody is told that it is done."""
+    commit = InlineConnection.commit
+
+    async def too_late(connection: InlineConnection) -> None:
+        connection.run("ROLLBACK")
+        await commit(connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InlineConnection, "commit", too_late)
+        done = await asyncio.gather(*(_add(database, name) for name in "abc"), return_exceptions=True)
+    assert [type(one) for one in done] == [Unavailable] * 3
+    assert await _stored(database) == []
+
+
+async def test_the_end_waits_for_those_who_write(database: Database, tmp_path: Path) -> None:
+    """Whoever had begun, or waited, is through when the database is closed."""
+    tasks = [asyncio.create_task(_add(database, name)) for name in "abc"]
+    await asyncio.sleep(0)
+    await database.dispose()
+    await asyncio.gather(*tasks)
+    again = Database(f"sqlite:///{tmp_path / 'w.db'}")
+    assert await _stored(again) == ["a", "b", "c"]
+    await again.dispose()
+
+
+async def test_who_ends_all_tasks_lets_nobody_write_beside_another(database: Database) -> None:
+    """The transaction is taken from under a writer: the next one begins its own, once that one has left."""
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with database.writing() as connection:
+            await _insert(connection, "a")
+            inside.set()
+            await go_on.wait()
+
+    holder = asyncio.create_task(hold())
+    await inside.wait()
+    next_one = asyncio.create_task(_add(database, "b"))
+    shared = database._engine._writers._shared  # type: ignore[attr-defined]
+    shared.task.cancel()
+    await asyncio.wait({shared.task})
+    assert not next_one.done()
+    go_on.set()
+    done = await asyncio.gather(holder, next_one, return_exceptions=True)
+    assert [type(one) for one in done] == [Unavailable, type(None)]
+    assert await _stored(database) == ["b"]
+
+
 async def test_who_leaves_while_waiting_holds_nobody_up(database: Database) -> None:
     """Writers that are cancelled at each point leave the turn to the others."""
     for ticks in range(12):

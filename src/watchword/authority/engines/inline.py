@@ -52,7 +52,12 @@ class InlineConnection:
         self._connection.execute(statement)
 
     async def commit(self) -> None:
-        """Commit; in a thread if there is anything to be written to the disk."""
+        """Commit; in a thread if there is anything to be written to the disk.
+
+        Python's driver has nothing against committing what SQLite has undone by itself: we have.
+        """
+        if not self._connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction is gone")
         if self._connection.total_changes == self._changes:
             self._connection.commit()
             return

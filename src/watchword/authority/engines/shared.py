@@ -8,7 +8,7 @@ Nobody is told that it is done before it is on the disk; a commit that fails has
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Final, final
 
@@ -40,6 +40,11 @@ class SharedCommits:
             self._leave()
         await asyncio.shield(shared.committed)
 
+    async def finish(self) -> None:
+        """Wait for those who write now and those who wait."""
+        while self._shared is not None:
+            await asyncio.wait({self._shared.task})
+
     async def _take(self) -> None:
         if not self._taken:
             self._taken = True
@@ -70,8 +75,7 @@ class SharedCommits:
         self._taken = False
 
     def _open(self) -> "_Shared":
-        self._shared = _Shared()
-        self._shared.task = asyncio.create_task(self._transaction(self._shared))
+        self._shared = _Shared(self._transaction)
         return self._shared
 
     async def _transaction(self, shared: "_Shared") -> None:
@@ -79,7 +83,7 @@ class SharedCommits:
         try:
             async with self._begin() as connection:
                 shared.opened.set_result(connection)
-                await shared.left
+                await asyncio.shield(shared.left)
                 if shared.lost is not None:
                     raise shared.lost
         except Exception as why:  # noqa: BLE001 - those who share it have it
@@ -99,13 +103,13 @@ class SharedCommits:
 class _Shared:
     """One transaction of several writers, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, life: Callable[["_Shared"], Coroutine[Any, Any, None]]) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[AsyncConnection] = loop.create_future()
         self.left: asyncio.Future[None] = loop.create_future()
         self.committed: asyncio.Future[None] = loop.create_future()
         self.lost: Exception | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.task = loop.create_task(life(self))
         self._writers = 0
 
     @property
@@ -118,8 +122,8 @@ class _Shared:
         """What one writer does: all of it, or nothing."""
         driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
         self._writers += 1
-        driver.run("SAVEPOINT part")
         try:
+            driver.run("SAVEPOINT part")
             yield
             driver.run("RELEASE part")
         except BaseException:

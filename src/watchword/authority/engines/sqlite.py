@@ -96,7 +96,8 @@ class SqliteEngine:
         return isinstance(error, _NOT_HELD)
 
     async def dispose(self) -> None:
-        """Close all connections."""
+        """Close all connections, once nobody writes."""
+        await self._writers.finish()
         await self._engine.dispose()
         if self._single is not None:
             await self._single.close()

@@ -72,6 +72,13 @@ class Partner:
         page = Page(ISSUER, "i1", known.epoch, known.number, world.number, world.number, 0, [entry], None, "c")
         world.known = Known(fold(known, page), world.now)
 
+    def raise_floor(self, second: int) -> None:
+        """What was cut off until then is forgotten."""
+        assert self.world.known is not None
+        known, number = self.world.known.knowledge, self.world.number
+        page = Page(ISSUER, "i1", known.epoch, known.number, number, number, 0, [], None, "c", foreign_floor=second)
+        self.world.known = Known(fold(known, page), self.world.now)
+
     def guard(self, **settings: Any) -> Guard:
         """A guard that takes the world's tokens and these."""
         return self.world.guard(others=[self.other(**settings)])
@@ -343,15 +350,37 @@ class TestWhatEndsThem:
         [("user", "ada"), ("client", "web"), ("session", "s-1"), ("token", "t-1"), ("role", "chief"), ("everyone", "")],
     )
     def test_a_cutoff(self, world: World, partner: Partner, scope: str, name: str) -> None:
-        """What was issued up to that second is dead, seen before or not; what comes after stands."""
+        """What was issued up to that second is dead, seen before or not; what comes after, and a leeway, stands."""
         guard = partner.guard()
         old = partner.token(session="s-1", roles=["chief"], token_id="t-1")
-        new = partner.token(session="s-1", roles=["chief"], token_id="t-1", issued_at=world.wall_time + 1)
         ours = world.token(roles=["chief"], session="s-1")
-        assert [refusal(guard, token) for token in (old, new, ours)] == ["allowed"] * 3
+        assert [refusal(guard, token) for token in (old, ours)] == ["allowed"] * 2
         partner.cut_off(scope, name)
+        world.wall_time += 3
+        new = partner.token(session="s-1", roles=["chief"], token_id="t-1")
         assert [refusal(guard, token) for token in (old, new, ours)] == ["signed_out", "allowed", "allowed"]
         assert refusal(partner.guard(), old) == "signed_out"
+
+    @pytest.mark.parametrize("seconds", [2, 30])
+    def test_a_clock_that_is_ahead(self, world: World, partner: Partner, seconds: int) -> None:
+        """An issuer may date its tokens later by the leeway: what it issued before a cutoff falls all the same."""
+        guard = partner.guard(leeway=timedelta(seconds=seconds))
+        token = partner.token(issued_at=world.wall_time + seconds)
+        assert refusal(guard, token) == "allowed"
+        partner.cut_off("user", "ada")
+        assert refusal(guard, token) == "signed_out"
+        assert refusal(partner.guard(leeway=timedelta(seconds=seconds)), token) == "signed_out"
+        world.wall_time += 1
+        assert refusal(guard, partner.token(issued_at=world.wall_time + seconds)) == "allowed"
+
+    def test_the_floor(self, world: World, partner: Partner) -> None:
+        """It stands for cutoffs that are forgotten, and refuses what they did."""
+        guard, token = partner.guard(), partner.token(issued_at=world.wall_time + 2)
+        assert refusal(guard, token) == "allowed"
+        partner.raise_floor(int(world.wall_time))
+        assert refusal(guard, token) == refusal(partner.guard(), token) == "below_floor"
+        world.wall_time += 3
+        assert refusal(guard, partner.token()) == "allowed"
 
     def test_somebody_else(self, world: World, partner: Partner) -> None:
         """A cutoff for another issuer's Ada, or for another subject, concerns nobody here."""

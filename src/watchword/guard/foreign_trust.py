@@ -102,6 +102,11 @@ class ForeignTrust:
         return keys
 
     def _judgement(self, facts: Facts, knowledge: Knowledge) -> Refused | None:
+        """Why its cutoffs end a token, or None.
+
+        A clock of the issuer's that is ahead by the leeway dates its tokens so far into the future: what was minted
+        before a cutoff is refused by it all the same. The price: so is what is minted in that time after it.
+        """
         assert isinstance(facts, ForeignFacts)  # noqa: S101 - nothing else is made here
         return knowledge.foreign.judge(
             self._issuer,
@@ -110,7 +115,7 @@ class ForeignTrust:
             session=facts.session or "",
             roles=facts.grant.named,
             token=facts.token_id or "",
-            issued_at=facts.issued,
+            issued_at=facts.issued - self._leeway,
         )
 
     def _check_age(self, known: Known, keys: KnownKeys, bound: float) -> None:

@@ -24,7 +24,7 @@ GOOD = {
     "azp": "w",
 }
 _names = st.sampled_from(
-    ["iss", "sub", "aud", "iat", "azp", "realm_access", "roles", "groups", "scope", "events", "cnf"]
+    ["iss", "sub", "aud", "iat", "azp", "realm_access", "roles", "groups", "scope", "events", "cnf", "typ", "token_use"]
 )
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -69,6 +69,34 @@ def test_what_has_another_form(members: dict[str, Any]) -> None:
     """The claims have the form that ours have."""
     with pytest.raises(InvalidClaim):
         read(GOOD | members)
+
+
+@pytest.mark.parametrize("name", ["at_hash", "c_hash", "s_hash", "nonce", "events"])
+@pytest.mark.parametrize("value", ["x", None])
+def test_claims_of_other_kinds(name: str, value: object) -> None:
+    """What only ID tokens, or security events, have is in no access token."""
+    with pytest.raises(WrongType):
+        read(GOOD | {name: value})
+
+
+@pytest.mark.parametrize("typ", ["ID", "Refresh", "Offline", "Logout", "JWT", "Bearer ", "", None, 5, ["Bearer"]])
+def test_another_kind_by_keycloak(typ: object) -> None:
+    """A payload that names its kind must name that of access tokens."""
+    with pytest.raises(WrongType):
+        read(GOOD | {"typ": typ})
+
+
+@pytest.mark.parametrize("use", ["id", "refresh", "", None, 5, ["access"]])
+def test_another_use_by_cognito(use: object) -> None:
+    """As must one that says what it is for."""
+    with pytest.raises(WrongType):
+        read(GOOD | {"token_use": use})
+
+
+@pytest.mark.parametrize("members", [{"typ": "Bearer"}, {"typ": "bearer"}, {"typ": "AT+JWT"}, {"token_use": "Access"}])
+def test_kinds_that_are_access_tokens(members: dict[str, str]) -> None:
+    """In any spelling."""
+    assert read(GOOD | members).sub == "ada"
 
 
 def test_two_readings() -> None:

@@ -301,10 +301,16 @@ class TestHowTheyLook:
             assert refusal(guard, partner.token(kind=kind)) == "allowed"
         assert refusal(guard, partner.token()) == "wrong_token_type"
 
-    @pytest.mark.parametrize("claim", ["at_hash", "c_hash", "events"])
-    def test_no_id_tokens(self, partner: Partner, claim: str) -> None:
-        """What only ID tokens and security events have is in no access token, whatever its type says."""
-        assert refusal(partner.guard(), partner.token(claims={claim: "x"})) == "wrong_token_type"
+    @pytest.mark.parametrize(
+        "claims",
+        [{name: "x"} for name in ("at_hash", "c_hash", "s_hash", "nonce", "events", "typ", "token_use")],
+    )
+    def test_no_id_tokens(self, partner: Partner, claims: dict[str, Any]) -> None:
+        """What the payload shows to be of another kind is no access token, whatever the header says."""
+        guard = partner.guard(types=["at+jwt", "JWT"])
+        for kind in ("at+jwt", "JWT"):
+            assert refusal(guard, partner.token(kind=kind)) == "allowed"
+            assert refusal(guard, partner.token(kind=kind, claims=claims)) == "wrong_token_type"
 
     def test_audiences(self, partner: Partner) -> None:
         """This service may have several names there, and each token has one of them."""

@@ -19,7 +19,8 @@ Path = tuple[str, ...]
 """The members of a payload that lead to a value, from the outermost on."""
 
 _KEPT: Final = ("iss", "sub", "aud", "iat", "exp", "nbf", "jti", "sid", "cnf")
-_OF_OTHER_KINDS: Final = ("at_hash", "c_hash", "events")  # of ID tokens and of security events, whatever typ says
+_OF_OTHER_KINDS: Final = frozenset({"at_hash", "c_hash", "events", "nonce", "s_hash"})  # ID tokens, security events
+_KINDS: Final = {"typ": frozenset({"bearer", "at+jwt"}), "token_use": frozenset({"access"})}  # where they say so
 _LIMIT: Final = 1024  # combinations of names that are kept
 
 
@@ -56,8 +57,7 @@ class Places(msgspec.Struct, frozen=True):
     def read(self, body: bytes, excused: frozenset[str]) -> ForeignClaims:
         """Check a payload; raise `Malformed`, `InvalidClaim`, or `WrongType` for what is no access token."""
         payload = strict_object(body)
-        if any(name in payload for name in _OF_OTHER_KINDS):
-            raise WrongType("a claim that only ID tokens and security events have")
+        _check_kind(payload)
         members: dict[str, object] = {name: payload[name] for name in _KEPT if name in payload}
         client = _at(self.client, payload)
         if client is not None:
@@ -117,6 +117,19 @@ class ForeignGrants:
 
 def _translated(names: Iterable[str], table: Mapping[str, frozenset[str]], *, keep: bool) -> frozenset[str]:
     return frozenset().union(*(table.get(name, (name,) if keep else ()) for name in names))
+
+
+def _check_kind(payload: Mapping[str, object]) -> None:
+    """Raise `WrongType` for what is no access token: the header does not tell, where it says ``JWT`` or nothing.
+
+    Keycloak writes the kind into the payload as ``typ``, and Amazon Cognito as ``token_use``.
+    """
+    if not _OF_OTHER_KINDS.isdisjoint(payload):
+        raise WrongType("a claim that only ID tokens and security events have")
+    for name, access in _KINDS.items():
+        kind = payload.get(name)
+        if name in payload and not (isinstance(kind, str) and kind.lower() in access):
+            raise WrongType(f"{name} in the payload does not say that it is an access token")
 
 
 def _at(path: Path, payload: Mapping[str, object]) -> object:

@@ -6,6 +6,7 @@ before: a cutoff that concerns nobody here is some look-ups in a dictionary, who
 """
 
 import asyncio
+import logging
 import math
 import os
 import weakref
@@ -16,7 +17,7 @@ from typing import Final, TypeVar, final
 from watchword.core.caller import Facts
 from watchword.core.cutoffs import Cutoff, Scope
 from watchword.core.feed import Knowledge
-from watchword.errors import Refused, Unknowing
+from watchword.errors import Bug, Expired, Refused, Unknowing
 from watchword.guard.decisions import Decision
 from watchword.guard.rules import Rule
 from watchword.guard.source import Announcing, Source
@@ -27,6 +28,7 @@ TICK: Final = 1.0
 _SOONEST: Final = 0.001  # seconds: a timer that comes a little before its time does not make us spin
 _SLICE: Final = 50  # tokens that are judged at a time, before others on the loop have their turn
 
+_log: Final = logging.getLogger("watchword.guard")
 _Key = TypeVar("_Key")
 _families: "weakref.WeakSet[Lookouts]" = weakref.WeakSet()
 
@@ -111,7 +113,12 @@ class Lookouts:
     async def gone(self, decision: Decision) -> Refused:
         """Wait until a decision's token stands no more; why."""
         future: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
-        watch = self.watch(decision, future.set_result)
+
+        def end(refusal: Refused) -> None:
+            if not future.done():  # whoever was cancelled stops watching one turn of the loop later
+                future.set_result(refusal)
+
+        watch = self.watch(decision, end)
         try:
             return watch.refusal() or await future
         finally:
@@ -129,7 +136,9 @@ class Lookouts:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> "Lookout":
         for other in [other for other in list(self._on) if other.is_closed()]:
-            self._on.pop(other).close()  # it ended in the middle of its work: nobody there can say so
+            ended = self._on.pop(other, None)
+            if ended is not None:
+                ended.close()  # it ended in the middle of its work: nobody there can say so
         lookout = self._on[loop] = Lookout(
             loop, self._source, self._clock, self._foreign, lambda: self._on.pop(loop, None)
         )
@@ -164,7 +173,7 @@ class Lookout:
         self._bounds: Counter[float] = Counter()
         self._lowest = 0  # no token that is watched is from below this position
         self._doubtful: dict[Watch, None] = {}  # to be judged
-        self._undecided: list[Watch] = []  # to be judged again, when more is known
+        self._undecided: dict[Watch, None] = {}  # to be judged again, when more is known
         self._told = self._settling = False
         if isinstance(source, Announcing):
             source.listeners.add(self, self._hear)
@@ -195,6 +204,7 @@ class Lookout:
         self._watches.discard(watch)
         self.connections -= watch.connected
         self._doubtful.pop(watch, None)
+        self._undecided.pop(watch, None)
         for key in _keys(watch.facts):
             _drop(self._concerned, key, watch)
         _drop(self._ending, math.ceil(watch.facts.ends), watch)
@@ -225,9 +235,11 @@ class Lookout:
             self._emptied()
 
     def _tick(self) -> None:
-        self._look()
-        if self._watches:
-            self._arm()
+        try:
+            self._look()
+        finally:  # whatever goes wrong: without a timer nobody would hear of an expiry any more
+            if self._watches:
+                self._arm()
 
     def _arm(self) -> None:
         self._timer.cancel()
@@ -246,7 +258,7 @@ class Lookout:
         """Find all who may stand no more, and judge them."""
         self._told = False
         self._doubt(self._undecided)
-        self._undecided = []
+        self._undecided = {}
         known, now = self._source.known, self._clock()
         if known is not None:
             before, knowledge = self._knowledge, known.knowledge
@@ -305,17 +317,34 @@ class Lookout:
             if not self._doubtful:
                 break
             watch, _none = self._doubtful.popitem()
-            refusal = watch.refusal()
-            if refusal is None:
-                continue
-            if isinstance(refusal, Unknowing) and watch.bound == math.inf:
-                self._undecided.append(watch)  # newer knowledge decides: it stands on any until then
-                continue
-            self.discard(watch)
-            watch.end(refusal)
+            refusal = self._refusal(watch)
+            if refusal is not None:
+                self.discard(watch)
+                _end(watch, refusal)
         if self._doubtful:
             self._settling = True
             self._loop.call_soon(self._settle)
+
+    def _refusal(self, watch: Watch) -> Refused | None:
+        """Why a token stands no more; None if it does, or if only newer knowledge can say so and it need not wait."""
+        try:
+            refusal = watch.refusal()
+        except Exception as bug:  # noqa: BLE001 - a mistake of ours: who cannot be judged stands no more
+            _log.exception("a token that is watched could not be judged")
+            return Bug(type(bug).__name__)
+        if not isinstance(refusal, Unknowing) or watch.bound != math.inf:
+            return refusal
+        if watch.facts.ends <= self._clock():  # the key, which nobody knows now, is asked for before the time is
+            return Expired("expired, on old knowledge")
+        self._undecided[watch] = None
+        return None
+
+
+def _end(watch: Watch, refusal: Refused) -> None:
+    try:
+        watch.end(refusal)
+    except Exception:  # noqa: BLE001 - whatever it is: the others are still to hear of theirs
+        _log.exception("the end of a token could not be told")
 
 
 def _keys(facts: Facts) -> Iterator[tuple[str, str]]:

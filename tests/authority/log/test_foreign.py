@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -15,7 +16,7 @@ from watchword.authority.database import clock
 from watchword.authority.housekeeping import keep_house
 from watchword.authority.log import foreign
 from watchword.authority.log.cut import cut_token
-from watchword.authority.log.foreign import AHEAD_SECONDS, append_foreign, forget_foreign, raise_foreign_floor
+from watchword.authority.log.foreign import append_foreign, forget_foreign, raise_foreign_floor
 from watchword.authority.log.head import forget_below_floor, raise_floor, read_head
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
@@ -23,11 +24,13 @@ from watchword.authority.schema import entries, foreign_cutoffs, head
 from watchword.core.cutoffs import Scope
 from watchword.core.feed import Knowledge, fold
 from watchword.core.foreign import ForeignCutoff
+from watchword.core.verifier import MAX_LEEWAY
 from watchword.errors import Refused
 
 pytestmark = pytest.mark.both_databases
 
 ELSEWHERE: Final = "https://id.example/realms/a"
+_AHEAD: Final = int(MAX_LEEWAY.total_seconds())
 _DAY: Final = 86400
 
 
@@ -165,13 +168,13 @@ async def test_what_cannot_be_revoked_moves_nothing(
     assert await _count(authority) == 0
 
 
-async def test_the_future_is_allowed_for_a_clock_that_is_a_little_ahead(
+async def test_the_future_is_allowed_as_far_as_guards_allow_it(
     http: AsyncClient, operator: Headers, authority: Authority
 ) -> None:
-    """A few seconds, and no more."""
-    ahead = int(await _now(authority)) + AHEAD_SECONDS
+    """Another issuer's clock may be ahead by the largest leeway that a guard can have; and no further."""
+    ahead = int(await _now(authority)) + _AHEAD
     assert (await _revoke(http, operator, before=ahead))["before"] == ahead
-    body = {"issuer": ELSEWHERE, "scope": "user", "id": "f-1", "before": ahead + 3600}
+    body = {"issuer": ELSEWHERE, "scope": "user", "id": "f-1", "before": ahead + 30}
     assert code(await http.post("/admin/revocations/foreign", json=body, headers=operator)) == "invalid_field"
 
 
@@ -189,9 +192,9 @@ async def test_a_guard_refuses_and_lets_in_again(http: AsyncClient, operator: He
     """The whole way, from the administrator's request to the guard's decision; and the same over a recovery."""
     key, now = Key.generate("ES256"), int(await _now(authority))
     elsewhere = Issuer(ELSEWHERE, key)
-    other = OtherIssuer(ELSEWHERE, audience="orders", keys=key.public)
+    other = OtherIssuer(ELSEWHERE, audience="orders", keys=key.public, leeway=timedelta())
     us = authority.settings.issuer
-    guard = Guard(us, audience="orders", source=authority.source, others=[other], clock=lambda: now + 30.0)
+    guard = Guard(us, audience="orders", source=authority.source, others=[other], clock=lambda: now + 90.0)
 
     def said(issued_at: int, subject: str = "f-1") -> str:
         token = elsewhere.mint(subject=subject, audience="orders", client="web", issued_at=issued_at)
@@ -360,14 +363,14 @@ class TestLostHistory:
         began = await _now(authority)
         await recover(authority, clone=clone)
         known = await _learn(authority)
-        assert began + AHEAD_SECONDS <= known.foreign.floor <= await _now(authority) + AHEAD_SECONDS + 1
+        assert began + _AHEAD <= known.foreign.floor <= await _now(authority) + _AHEAD + 1
         assert [_judge(known, at) for at in (began, known.foreign.floor + 1)] == ["below_floor", "ok"]
 
     async def test_no_lost_cutoff_can_reach_beyond_it(
         self, http: AsyncClient, operator: Headers, authority: Authority
     ) -> None:
         """Not even one that lay in the future as far as it may."""
-        latest = int(await _now(authority)) + AHEAD_SECONDS
+        latest = int(await _now(authority)) + _AHEAD
         await _revoke(http, operator, before=latest)
         await recover(authority)
         assert (await _learn(authority)).foreign.floor >= latest

@@ -18,11 +18,12 @@ from watchword.authority.schema import foreign_cutoffs, head
 from watchword.core.cutoffs import Position
 from watchword.core.feed import FOREIGN, PageEntry, PageForeign
 from watchword.core.foreign import ForeignCutoff
+from watchword.core.verifier import MAX_LEEWAY
 
 MOST_FOREIGN: Final = 100_000
 """How many cutoffs are kept: each guard holds them all. Where there are more, the floor rises above the oldest."""
-AHEAD_SECONDS: Final = 5
-"""How far ahead of the database's clock a ``before`` may lie: for an operator who reads the time from another clock."""
+AHEAD_SECONDS: Final = int(MAX_LEEWAY.total_seconds())
+"""How far ahead of the database's clock a ``before`` may lie: as far as a guard lets an issuer's clock be ahead."""
 _log: Final = logging.getLogger("watchword.authority")
 
 
@@ -82,7 +83,7 @@ async def raise_foreign_floor(connection: AsyncConnection, lifetime: float, marg
 async def refuse_older_foreign(connection: AsyncConnection) -> int:
     """Refuse every token of another issuer that was issued up to now; the floor then, in seconds.
 
-    For when history was lost: a cutoff that was lost with it concerned none that is issued later.
+    For when history was lost: a cutoff that was lost with it concerned none that says it was issued later.
     """
     floor = latest_second(await clock(connection)) + AHEAD_SECONDS
     await connection.execute(update(head).where(head.c.foreign_floor < floor).values(foreign_floor=floor))

@@ -1,6 +1,7 @@
 """What a caller can ask and be given while it stands: to hear of its end, and a fresh token for its connection."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from tests.guard.test_connections import EVENTS, PIECE, POLICY, accepting
 from tests.guard.wire import PATIENCE, Wire
-from tests.guard.world import World
+from tests.guard.world import World, ask
 
 from watchword import Caller, Guard, Policy, Refused, Verifier, errors, owner, role, signed_in
 from watchword.guard import connections as connections_module
@@ -45,6 +46,15 @@ def renewing(kept: list[Caller], *, catch: bool = False) -> App:
             await send({"type": "websocket.send", "text": told})
 
     return accepting(act)
+
+
+class Message:
+    """Something large."""
+
+
+def _judge(caller: Caller, message: Message) -> None:
+    """Refuse it, by a frame that holds it."""
+    caller.require(owner("bob"))
 
 
 class TestRenew:
@@ -138,6 +148,44 @@ class TestRenew:
                 wire.text(world.token(roles=roles))
                 assert (await wire.hear())["text"] == told
         assert [str(rule) for rule in kept[0]._shown.held] == ["role editor"]  # type: ignore[attr-defined]
+
+    async def test_a_rule_that_is_asked_again_and_again(self, world: World) -> None:
+        """It is kept once, and by a caller who can open no connection not at all."""
+        guard, kept = world.guard(), list[Caller]()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            kept.append(scope["caller"])
+
+        await ask(guard.asgi(app, POLICY), token=world.token())
+        kept.append(guard.verify(world.token()))
+        kept.append(guard.recheck(kept[0]))
+        for caller in kept:
+            for _ in range(3):
+                caller.require(owner("ada"))
+        assert [len(caller._shown.held) for caller in kept] == [1, 0, 0]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(("number", "told"), [(64, "renewed"), (65, "not_permitted"), (1000, "not_permitted")])
+    async def test_more_rules_than_are_kept(self, world: World, number: int, told: str) -> None:
+        """What cannot be asked again is not taken for satisfied."""
+        kept: list[Caller] = []
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            caller = scope["caller"]
+            kept.append(caller)
+            for order in range(number):
+                caller.require(owner("ada") | role(f"reads-{order}"))
+            await receive()
+            await send({"type": "websocket.accept"})
+            try:
+                caller.renew(world.token())
+                await send({"type": "websocket.send", "text": "renewed"})
+            except Refused as refusal:
+                await send({"type": "websocket.send", "text": refusal.code})
+
+        async with Wire(world.guard().asgi(act, POLICY), world.token()) as wire:
+            await wire.hear()
+            assert (await wire.hear())["text"] == told
+        assert len(kept[0]._shown.held) <= 65  # type: ignore[attr-defined]
 
     async def test_without_a_connection(self, world: World) -> None:
         """It is a mistake, and named as one: before, after, elsewhere, and where no guard is."""
@@ -384,6 +432,26 @@ class TestLife:
         waiting._log_destroy_pending = False  # type: ignore[attr-defined]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    async def test_refused_messages(self, world: World) -> None:
+        """Whatever an open connection refuses is let go with it: frames, and what they hold."""
+        brought: list[weakref.ref[Message]] = []
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            while await receive():
+                message = Message()
+                brought.append(weakref.ref(message))
+                with contextlib.suppress(Refused):
+                    _judge(scope["caller"], message)
+                del message
+                gc.collect()
+                await send({"type": "websocket.send", "text": str([each() for each in brought])})
+
+        async with Wire(world.guard().asgi(accepting(act), POLICY), world.token()) as wire:
+            await wire.hear()
+            for number in range(1, 4):
+                wire.text("delete")
+                assert (await wire.hear())["text"] == str([None] * number)
+
     async def test_a_forked_child(self, world: World) -> None:
         """It has no part in its parent's connections."""
         guard = world.guard()

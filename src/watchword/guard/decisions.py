@@ -10,11 +10,12 @@ import re
 import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
+from weakref import ReferenceType
 
 import msgspec
 
 from watchword.core.caller import Caller, Facts, Requirement, fingerprint
-from watchword.errors import NotReady, Refused, Unknowing
+from watchword.errors import NotPermitted, NotReady, Refused, Unknowing
 from watchword.guard.rules import Rule, anyone
 
 logger = logging.getLogger("watchword.decisions")
@@ -23,6 +24,8 @@ ALLOWED: Final = "allowed"
 CLOSED: Final = "closed"
 REFUSED: Final = "refused"
 _TEXT_LIMIT = 200
+_MOST_HELD: Final = 64
+_MOST_TOLD: Final = 16
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+")
 
 
@@ -72,8 +75,8 @@ class Decision(msgspec.Struct):
     ``shown`` is the token, or the ``Authorization`` field's value that it stood in; empty for none. ``judge`` is the
     guard that verified it. ``preliminary`` is whether the request is decided about once more before it is let in.
 
-    ``rule`` is the policy's, ``held`` what else the caller was held against before its connection was open, and
-    ``connection`` is that connection, whether it still is open or not.
+    ``rule`` is the policy's, where a wall decides; ``held`` what else the caller was held against before its connection
+    was open, each rule once; and ``connection`` is that connection, whether it still is open or not.
     """
 
     method: str
@@ -82,11 +85,12 @@ class Decision(msgspec.Struct):
     facts: Facts | None = None
     judge: Judge | None = None
     preliminary: bool = False
-    refusals: tuple[Refused, ...] = ()
     rule: Rule | None = None
     held: tuple[Requirement, ...] = ()
     connection: Open | None = None
     _id: str | None = None
+    _told: tuple[ReferenceType[Refused], ...] = ()
+    _last: Refused | None = None  # before a connection is open: an app's server error may stand for it
 
     def __repr__(self) -> str:
         return f"Decision({self.method!r}, {self.path!r})"  # nothing of what was shown
@@ -97,6 +101,14 @@ class Decision(msgspec.Struct):
         if self._id is None:
             self._id = secrets.token_urlsafe(9)
         return self._id
+
+    @property
+    def refusals(self) -> tuple[Refused, ...]:
+        """The latest that have their line, in their order, as far as anybody still has them.
+
+        A refusal holds the frames that it came through, and whatever a message brought to them.
+        """
+        return tuple(refusal for told in self._told if (refusal := told()) is not None)
 
     @property
     def token(self) -> str:
@@ -128,18 +140,24 @@ class Decision(msgspec.Struct):
         """Keep a refusal, and write the line; cheap when nobody listens."""
         level = logging.DEBUG if rule is anyone else logging.INFO
         if refusal is not None:
-            self.refusals += (refusal,)
+            self._told = (*self._told[1 - _MOST_TOLD :], ReferenceType(refusal))
+            self._last = refusal if self.connection is None else None
             if isinstance(refusal, Unknowing):
                 level = logging.WARNING
         elif self.preliminary:
             return
-        elif rule is not None and rule is not self.rule and self.connection is None:
-            self.held += (rule,)
+        elif rule is not None and rule is not self.rule and self.rule is not None and self.connection is None:
+            self._hold(rule)
         self._write(level, ALLOWED if refusal is None else REFUSED, rule, refusal)
 
     def closed(self, refusal: Refused) -> None:
         """Write the line of a connection that ends because its token stands no more."""
         self._write(logging.WARNING if isinstance(refusal, Unknowing) else logging.INFO, CLOSED, self.rule, refusal)
+
+    def _hold(self, rule: Requirement) -> None:
+        """Keep a rule for the renewals of a connection that may be opened: only a wall opens one."""
+        if len(self.held) <= _MOST_HELD and rule not in self.held:
+            self.held += (rule if len(self.held) < _MOST_HELD else _TOO_MANY,)
 
     def _write(self, level: int, verdict: str, rule: Requirement | None, refusal: Refused | None) -> None:
         if logger.isEnabledFor(level):
@@ -163,6 +181,16 @@ class Decision(msgspec.Struct):
             "detail": (refusal and refusal.detail) or None,
         }
         return {name: value and _clean(value) for name, value in fields.items()}
+
+
+class _TooMany:
+    """More rules than are kept: what cannot be asked again is not satisfied."""
+
+    def refusal(self, caller: Caller) -> Refused | None:  # noqa: ARG002 - the protocol's
+        return NotPermitted(f"over {_MOST_HELD} rules were asked before the connection was open")
+
+
+_TOO_MANY: Final = _TooMany()
 
 
 def _message(fields: dict[str, str | None]) -> str:

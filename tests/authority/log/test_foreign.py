@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 from typing import Any, Final
 
+import msgspec
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import select, update
@@ -22,10 +23,11 @@ from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
 from watchword.authority.schema import entries, foreign_cutoffs, head
 from watchword.core.cutoffs import Scope
-from watchword.core.feed import Knowledge, fold
+from watchword.core.feed import FOREIGN, Knowledge, PageEntry, PageForeign, fold
 from watchword.core.foreign import ForeignCutoff
 from watchword.core.verifier import MAX_LEEWAY
 from watchword.errors import Refused
+from watchword.guard.follower import MAX_PAGE_BYTES
 
 pytestmark = pytest.mark.both_databases
 
@@ -352,6 +354,36 @@ class TestForgetting:
         await keep_house(authority)
         known = await _learn(authority)
         assert (known.foreign.floor, sorted(one.before for one in known.foreign)) == (now - 20, [now - 10, now])
+
+    async def test_too_much_text_raises_it_too(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A guard reads only so many bytes: few long names count as many. What is below the floor is not counted."""
+        now = int(await _now(authority))
+        await _cut(authority, *(now - 10 * age for age in range(4)))
+        one = len(ELSEWHERE) + len(f"u{now}")
+        for most, floor in ((4 * one, 0), (4 * one - 1, now - 30), (3 * one, now - 30), (3 * one - 1, now - 20)):
+            monkeypatch.setattr(foreign, "MOST_CHARACTERS", most)
+            await keep_house(authority)
+            assert (await _learn(authority)).foreign.floor == floor
+
+    def test_the_longest_that_are_kept_fit_into_what_a_guard_reads(self) -> None:
+        """Whatever is named, by characters of four bytes: a quarter of it is left for what else a snapshot says."""
+        assert 4 * foreign.MOST_CHARACTERS + 160 * foreign.MOST_FOREIGN < 0.75 * MAX_PAGE_BYTES
+        longest = PageEntry(10**18 - 1, FOREIGN, "", "credentials_changed", PageForeign("", "everyone", 2**53))
+        assert len(msgspec.json.encode(longest)) <= 160
+
+    async def test_a_snapshot_has_the_latest_of_each_name_alone(self, authority: Authority) -> None:
+        """The later of two seconds, whichever came last; of two at the same second one. Other names are other rows."""
+        names = [("a", 1000), ("a", 1200), ("a", 1100), ("b", 900), ("b", 900), ("c", 800)]
+        cutoffs = [ForeignCutoff(ELSEWHERE, Scope.USER, id_, before, "signed_out") for id_, before in names]
+        others = [
+            ForeignCutoff(ELSEWHERE, Scope.ROLE, "a", 700, "roles_changed"),
+            ForeignCutoff("https://another.example", Scope.USER, "a", 600, "signed_out"),
+        ]
+        async with authority.changing() as connection:
+            await append_foreign(connection, cutoffs + others)
+        page = (await authority.reader.read(None)).page
+        shown = [(entry.id, entry.foreign.before) for entry in page.entries if entry.foreign]
+        assert sorted(shown) == [("a", 600), ("a", 700), ("a", 1200), ("b", 900), ("c", 800)]
 
 
 class TestLostHistory:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.database import clock
@@ -22,6 +22,8 @@ from watchword.core.verifier import MAX_LEEWAY
 
 MOST_FOREIGN: Final = 100_000
 """How many cutoffs are kept: each guard holds them all. Where there are more, the floor rises above the oldest."""
+MOST_CHARACTERS: Final = 8 * 1024 * 1024
+"""How long their issuers and ids may be, all in all: as UTF-8 half of what a guard reads of a snapshot, at worst."""
 AHEAD_SECONDS: Final = int(MAX_LEEWAY.total_seconds())
 """How far ahead of the database's clock a ``before`` may lie: as far as a guard lets an issuer's clock be ahead."""
 _log: Final = logging.getLogger("watchword.authority")
@@ -52,12 +54,17 @@ async def append_foreign(connection: AsyncConnection, cutoffs: Sequence[ForeignC
 
 async def foreign_entries(connection: AsyncConnection, after: int, number: int) -> dict[int, PageEntry]:
     """What the entries of that scope after one place and up to another are to a guard, by their numbers."""
-    return await _read(connection, foreign_cutoffs.c.position.between(after + 1, number))
+    query = select(foreign_cutoffs).where(foreign_cutoffs.c.position.between(after + 1, number))
+    return {row["position"]: _entry(row) for row in (await connection.execute(query)).mappings()}
 
 
 async def living_foreign(connection: AsyncConnection, floor: int) -> list[PageEntry]:
-    """All cutoffs above the floor, for a snapshot."""
-    return list((await _read(connection, foreign_cutoffs.c.before > floor)).values())
+    """All cutoffs above the floor, for a snapshot, but for those that a later one of the same name covers."""
+    columns = foreign_cutoffs.c
+    query = select(foreign_cutoffs).where(columns.before > floor).order_by(columns.before, columns.position)
+    rows = (await connection.execute(query)).mappings()
+    latest = {(row["issuer"], row["scope"], row["id"]): row for row in rows}
+    return [_entry(row) for row in latest.values()]
 
 
 async def raise_foreign_floor(connection: AsyncConnection, lifetime: float, margin: float) -> int | None:
@@ -67,15 +74,24 @@ async def raise_foreign_floor(connection: AsyncConnection, lifetime: float, marg
     clocks say and however long tokens live. It never rises above the ``before`` of a cutoff that there was, so that a
     clock that is set far ahead does not shut out what is issued from now on.
     """
-    at, before = await read_head(connection), foreign_cutoffs.c.before
-    expired = select(func.max(before)).where(before <= at.now - lifetime - margin)
-    too_many = select(before).order_by(before.desc()).offset(MOST_FOREIGN).limit(1)
-    found = [(await connection.execute(query)).scalar_one_or_none() or 0 for query in (expired, too_many)]
+    at, columns = await read_head(connection), foreign_cutoffs.c
+    expired = select(func.max(columns.before)).where(columns.before <= at.now - lifetime - margin)
+    held = select(
+        columns.before,
+        func.count().over(order_by=columns.before.desc()).label("number"),
+        func.sum(func.length(columns.issuer) + func.length(columns.id))
+        .over(order_by=columns.before.desc())
+        .label("characters"),
+    )
+    latest_first = held.where(columns.before > at.foreign_floor).subquery()
+    beyond = or_(latest_first.c.number > MOST_FOREIGN, latest_first.c.characters > MOST_CHARACTERS)
+    too_much = select(func.max(latest_first.c.before)).where(beyond)
+    found = [(await connection.execute(query)).scalar_one() or 0 for query in (expired, too_much)]
     floor = max(found)
     if floor <= at.foreign_floor:
         return None
     if found[1] > found[0]:
-        _log.warning("over %d foreign cutoffs: tokens of other issuers from up to %d are refused", MOST_FOREIGN, floor)
+        _log.warning("too many foreign cutoffs: tokens of other issuers from up to %d are refused", floor)
     await connection.execute(update(head).where(head.c.foreign_floor < floor).values(foreign_floor=floor))
     return floor
 
@@ -97,12 +113,6 @@ async def forget_foreign(connection: AsyncConnection) -> int:
     return (await connection.execute(delete(foreign_cutoffs).where(*needless))).rowcount
 
 
-async def _read(connection: AsyncConnection, which: object) -> dict[int, PageEntry]:
-    query = select(foreign_cutoffs).where(which).order_by(foreign_cutoffs.c.position)  # type: ignore[arg-type]
-    rows = (await connection.execute(query)).mappings()
-    return {
-        row["position"]: PageEntry(
-            row["position"], FOREIGN, row["id"], row["reason"], PageForeign(row["issuer"], row["scope"], row["before"])
-        )
-        for row in rows
-    }
+def _entry(row: RowMapping) -> PageEntry:
+    foreign = PageForeign(row["issuer"], row["scope"], row["before"])
+    return PageEntry(row["position"], FOREIGN, row["id"], row["reason"], foreign)

@@ -1,6 +1,7 @@
 """What all tests share: one key for each algorithm, databases, and examples that are the same in every run."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -70,6 +71,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'watchword.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """The port of one who takes no more connections: what is sent there is dropped, as by a dead machine."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        waiting = []
+        for _ in range(8):
+            waiting.append(socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+        for one in waiting:
+            one.close()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

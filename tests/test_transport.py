@@ -1,10 +1,14 @@
 """The transport: addresses, and connections that cost a bounded time."""
 
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.guard.test_follower import until
 
 from watchword import transport
 from watchword.transport import Address, Connection, TransportError, locate
@@ -49,22 +53,6 @@ def test_no_query(query: str) -> None:
         locate(f"https://auth.example/keys?{query}")
 
 
-@pytest.fixture
-def full() -> Any:
-    """The port of one who takes no more connections: what is sent there is dropped, as by a dead machine."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        waiting = []
-        for _ in range(8):
-            waiting.append(socket.socket())
-            waiting[-1].setblocking(False)
-            waiting[-1].connect_ex(listening.getsockname())
-        yield listening.getsockname()[1]
-        for one in waiting:
-            one.close()
-
-
 def ask(port: int, **limits: float) -> str:
     """Ask there; what comes of it."""
     connection = Connection(Address.parse(f"http://127.0.0.1:{port}"), max_bytes=100)
@@ -86,8 +74,59 @@ def test_several_addresses(full: int, monkeypatch: pytest.MonkeyPatch) -> None:
         addresses = ("127.0.0.1", full), living.getsockname()
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        with transport._dial("two.example", 80, time.monotonic() + 0.4) as reached:
+        with transport._dial("two.example", 80, time.monotonic() + 0.4, lambda _: None) as reached:
             assert reached.getpeername() == living.getsockname()
+
+
+def test_interrupted_while_it_connects(full: int) -> None:
+    """One thread ends what another waits for, although there is no connection yet."""
+    with _asking(Address.parse(f"http://127.0.0.1:{full}")) as connection:
+        until(lambda: connection._socket is not None)
+
+
+def test_interrupted_in_the_handshake() -> None:
+    """Nor TLS on it."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        with _asking(Address.parse(f"https://127.0.0.1:{mute.getsockname()[1]}")):
+            accepted, _ = mute.accept()
+            assert accepted.recv(1)
+        accepted.close()
+
+
+def test_interrupted_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes while a name is looked up, or between two steps, is not lost."""
+    connection = Connection(Address.parse("http://127.0.0.1:1"), max_bytes=100)
+    look_up = socket.getaddrinfo
+
+    def interrupted(*args: Any, **more: Any) -> Any:
+        connection.interrupt()
+        return look_up(*args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", interrupted)
+    with pytest.raises(TransportError, match="interrupted"):
+        connection.request("GET", "/", headers={}, seconds=600)
+
+
+@contextmanager
+def _asking(address: Address) -> Iterator[Connection]:
+    """In another thread somebody asks there and waits; at the end that is interrupted, and must fail."""
+    connection, failed = Connection(address, max_bytes=100), []
+
+    def ask() -> None:
+        try:
+            connection.request("GET", "/", headers={}, seconds=600)
+        except TransportError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield connection
+    finally:
+        connection.interrupt()
+        thread.join(30)
+    assert len(failed) == 1
+    assert connection._socket is None
 
 
 def test_a_handshake_that_never_comes() -> None:

@@ -201,21 +201,28 @@ class Connection:
     def _connect(self, deadline: float) -> http.client.HTTPConnection:
         host, port = self.address.host, self.address.port
         connection = http.client.HTTPConnection(host, port)
-        opened = _dial(host, port, deadline)
+        opened = _dial(host, port, deadline, self._use)
+        self._use(opened)  # again: an interrupt just before the connect found nothing to shut
         if self.address.secure:
             context = ssl.create_default_context()  # each time: what the machine trusts may change
             connection = http.client.HTTPSConnection(host, port, context=context)
+            wrapped = context.wrap_socket(opened, server_hostname=host, do_handshake_on_connect=False)
+            self._use(wrapped)
             try:
-                opened.settimeout(_remaining(deadline))
-                opened = context.wrap_socket(opened, server_hostname=host)
+                wrapped.settimeout(_remaining(deadline))
+                wrapped.do_handshake()
             except TimeoutError:
                 raise TransportError("no connection in time") from None
-            finally:
-                if not isinstance(opened, ssl.SSLSocket):
-                    opened.close()
+            opened = wrapped
         connection.auto_open = 0  # never reopened behind our back, without a deadline
-        connection.sock = self._socket = opened
+        connection.sock = opened
         return connection
+
+    def _use(self, sock: socket.socket) -> None:
+        """From here on `interrupt` reaches this socket, which need not be connected yet, and `close` closes it."""
+        self._socket = sock
+        if self._interrupted:
+            raise TransportError("interrupted")
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
         if response.length is not None and response.length > self._max_bytes:
@@ -230,12 +237,16 @@ class Connection:
         return bytes(body)
 
 
-def _dial(host: str, port: int, deadline: float) -> socket.socket:
-    """A TCP connection. The addresses of a name share the time, so that one that is dead leaves some for the next."""
+def _dial(host: str, port: int, deadline: float, use: Callable[[socket.socket], None]) -> socket.socket:
+    """A TCP connection. The addresses of a name share the time, so that one that is dead leaves some for the next.
+
+    ``use`` is told of each socket before it is connected.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     why: OSError = TimeoutError()
     for left, (family, kind, protocol, _, address) in zip(range(len(found), 0, -1), found, strict=True):
         sock = socket.socket(family, kind, protocol)
+        use(sock)
         try:
             sock.settimeout(_remaining(deadline) / left)
             sock.connect(address)

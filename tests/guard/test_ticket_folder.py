@@ -117,6 +117,23 @@ def test_what_nobody_took_goes(store: DirectoryTickets, folder: Path, world: Wor
     assert left == {"notes.txt"} | {f"{number:064}" for number in range(4, 8)}
 
 
+def test_a_sweep_while_another_process_writes(
+    store: DirectoryTickets, folder: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It spares the file that is made and not yet written."""
+    real, other_process = open, DirectoryTickets(folder, clock=world.clock)
+
+    def late(made: int, mode: str) -> object:
+        monkeypatch.undo()
+        other_process._keep(OTHER, b"sealed", 30)
+        return real(made, mode)
+
+    keep(store, "c" * 64, b"sealed", 30)  # the store's own sweep
+    monkeypatch.setattr(ticket_folder, "open", late, raising=False)
+    keep(store, NAME, b"sealed", 30)
+    assert take(store, NAME) == b"sealed"
+
+
 def test_two_sweep(store: DirectoryTickets, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another process has swept meanwhile is no error."""
     monkeypatch.setattr(os, "listdir", lambda _: [f"{OTHER}.{'0' * 32}", f"{OTHER}.{ticket_folder._boot()}"])

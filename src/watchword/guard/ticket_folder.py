@@ -12,6 +12,7 @@ from typing import Final, final
 from watchword.guard.source import boot_clock
 
 _END: Final = struct.Struct(">d")
+_UNWRITTEN: Final = float("-inf")
 _FILE: Final = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{1,32}")
 _SWEEP: Final = 30.0
 """Seconds between two looks of one process for tickets that nobody took."""
@@ -30,6 +31,7 @@ class DirectoryTickets:
         self._clock = clock
         self._boot = _boot()
         self._swept = float("-inf")
+        self._unwritten: set[str] = set()  # as the last sweep saw them
 
     async def keep(self, name: str, sealed: bytes, seconds: int) -> None:
         """Keep it in a file of its own, and remove those that are over; ``OSError`` if that fails."""
@@ -64,12 +66,17 @@ class DirectoryTickets:
     def _sweep(self, folder: int, now: float) -> None:
         """Remove what is over, and all of former boots, whose clocks mean nothing now.
 
-        A file that another process is just writing looks over, and may go: its client has to ask once more.
+        Another process may be just writing: what looks unwritten goes if it still does at the next sweep.
         """
+        unwritten = set()
         for file in filter(_FILE.fullmatch, os.listdir(folder)):
             with suppress(FileNotFoundError):
-                if not file.endswith(f".{self._boot}") or _read(folder, file)[0] <= now:
+                end = _read(folder, file)[0] if file.endswith(f".{self._boot}") else now
+                if end == _UNWRITTEN and file not in self._unwritten:
+                    unwritten.add(file)
+                elif end <= now:
                     os.unlink(file, dir_fd=folder)
+        self._unwritten = unwritten
 
     @contextmanager
     def _folder(self) -> Iterator[int]:
@@ -93,7 +100,7 @@ def _read(folder: int, file: str) -> tuple[float, bytes]:
     """When a ticket is over, by the clock of this boot, and what is sealed in it."""
     with open(os.open(file, os.O_RDONLY, dir_fd=folder), "rb") as opened:
         data = opened.read()
-    end = _END.unpack_from(data)[0] if len(data) >= _END.size else float("-inf")
+    end = _END.unpack_from(data)[0] if len(data) >= _END.size else _UNWRITTEN
     return end, data[_END.size :]
 
 

@@ -87,6 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             stranger.asked[path] += 1
             stranger.agents.add(self.headers.get("User-Agent"))
             stranger.at_once += 1
+            self.counted = True
             stranger.most_at_once = max(stranger.most_at_once, stranger.at_once)
         try:
             misbehave = stranger.misbehave.get(path)
@@ -99,9 +100,14 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            with stranger.answered:
-                stranger.at_once -= 1
-                stranger.answered.notify_all()
+            self.discount()
+
+    def discount(self) -> None:
+        """This one is asked no more: said before the end of an answer, as whoever has that may ask again at once."""
+        with self.stranger.answered:
+            self.stranger.at_once -= self.counted
+            self.counted = False
+            self.stranger.answered.notify_all()
 
     def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
         """A proper answer, but for what is asked otherwise."""
@@ -110,6 +116,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+        self.discount()
         self.wfile.write(body)
 
     def drip(self, data: bytes) -> None:

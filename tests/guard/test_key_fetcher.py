@@ -342,21 +342,38 @@ class TestMisbehaviour:
             bound.bind(("127.0.0.1", 0))
             assert "refused" in follow(f"http://127.0.0.1:{bound.getsockname()[1]}").error()
 
-    def test_a_slow_one_holds_nobody_up_for_long(
-        self, stranger: Stranger, keys: Mapping[str, Key], impatient: Callable[[], None]
-    ) -> None:
-        """Who shares the thread with it waits for one fetch of its."""
-        impatient()
-        slow = Stranger(keys["ES256"])
-        slow.misbehave[OPENID] = lambda handler, _: handler.drip(b"HTTP/1.1 200 OK\r\n")
-        restless = Pace(early=0.0, first=0.0, longest=0.0)
-        following = [Following(issuer, pace=restless) for issuer in (slow.issuer, stranger.issuer)]
+    def test_no_connection(self, full: int, follow: Callable[..., Following], monkeypatch: pytest.MonkeyPatch) -> None:
+        """A dead machine is given up before a whole answer would have to be there."""
+        monkeypatch.setattr(module, "MAX_FETCH", 600.0)
+        monkeypatch.setattr(module, "_CONNECT_TIME", 0.05)
+        assert follow(f"http://127.0.0.1:{full}").error() == "no connection in time"
+
+    def test_silent_ones_hold_nobody_up(self, stranger: Stranger, keys: Mapping[str, Key]) -> None:
+        """Before, in between or behind: while they say nothing the keys of others come and are renewed."""
+        let_go, silent = threading.Event(), [Stranger(keys["ES256"]) for _ in range(2)]
+
+        def hold(handler: Handler, _: bytes) -> None:
+            let_go.wait(30)
+            handler.answer(b"", 500)
+
+        for each in silent:
+            each.misbehave[OPENID] = hold
+        following = [Following(each.issuer) for each in (silent[0], stranger, silent[1])]
         fetcher = KeyFetcher([each.source for each in following])
         fetcher.start()
-        until(lambda: following[1].names == ["test-ES256"])
-        assert "in time" in following[0].error()
+        until(lambda: following[1].names == ["test-ES256"] and all(each.asked for each in silent))
+        following[1].now += 300
+        fetcher.wake()
+        following[1].fetched()
+        assert stranger.fetches == 2
+        assert not fetcher.wait(0)
+        assert [each.keys.tried for each in following] == [False, True, False]
+        let_go.set()
+        assert fetcher.wait(30)
         fetcher.stop()
-        slow.close()
+        assert not running()
+        for each in silent:
+            each.close()
 
 
 class TestLife:
@@ -368,6 +385,21 @@ class TestLife:
         following = follow()
         until(lambda: bool(stranger.asked))
         following.fetcher.stop()
+        assert not running()
+        assert following.keys.last_error is None
+
+    def test_stop_interrupts_a_handshake(
+        self, follow: Callable[..., Following], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody waits for one who takes connections and then says nothing."""
+        monkeypatch.setattr(module, "MAX_FETCH", 600.0)
+        monkeypatch.setattr(module, "_CONNECT_TIME", 600.0)
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            following = follow(f"https://127.0.0.1:{mute.getsockname()[1]}")
+            accepted, _ = mute.accept()
+            assert accepted.recv(1)
+            following.fetcher.stop()
+            accepted.close()
         assert not running()
         assert following.keys.last_error is None
 
@@ -401,12 +433,10 @@ class TestLife:
         monkeypatch.setattr(following.source, "_document", looked_up)
         following.fetcher.start()
         assert reached.wait(30)
-        first = following.fetcher._run
+        (first,) = following.fetcher._runs
         following.fetcher.stop()
         following.fetcher.start()
-        second = following.fetcher._run
-        assert first is not None
-        assert second is not None
+        (second,) = following.fetcher._runs
         assert not second.ended.wait(0.05)
         let_go.set()
         assert following.fetcher.wait(30)

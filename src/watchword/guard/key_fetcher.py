@@ -1,4 +1,4 @@
-"""The fetcher: asks other issuers for their keys over HTTP, one after the other, in one daemon thread."""
+"""The fetcher: asks other issuers for their keys over HTTP, each in a daemon thread of its own."""
 
 import logging
 import os
@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Final, final
 
 from watchword.guard.foreign_keys import MAX_FETCH, ForeignKeys
@@ -23,7 +22,8 @@ _HEADERS: Final = {
     "User-Agent": "watchword",  # what names nobody is turned away by the walls of some providers
 }
 _STILL_THERE: Final = 0.8  # of a refresh, which comes a little early: for so long the keys are where metadata said
-_STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
+_CONNECT_TIME = 2.0  # seconds, of those that a fetch may take in all
+_STOP_TIME = 5.0  # seconds that stop waits for the threads: longer only while a name is being resolved
 _LONGEST_SLEEP: Final = 30.0  # seconds: a machine that was suspended looks at its clock again
 
 _log: Final = logging.getLogger("watchword.guard")
@@ -34,15 +34,14 @@ _fetchers: "weakref.WeakSet[KeyFetcher]" = weakref.WeakSet()
 class KeyFetcher:
     """Keeps the keys of other issuers current, as each one's `ForeignKeys` says when.
 
-    A thread of its own, beside the one that follows the authority: a stranger that is slow must not make revocations
-    late. The strangers share it, so that each can hold up the others by the time of a fetch. The constructor and
-    `start` do no I/O.
+    Each has a thread, beside the one that follows the authority: a stranger that is slow makes neither revocations nor
+    another stranger's keys late. The constructor and `start` do no I/O.
     """
 
     def __init__(self, sources: Sequence["KeySource"]) -> None:
         self._sources = sources
-        self._run: _Run | None = None
-        self._last: _Run | None = None  # the latest, whether it has ended or not
+        self._runs: list[_Run] = []  # one for each source, or none
+        self._last: list[_Run] = []  # the latest, whether they have ended or not
         self._lock = threading.Lock()
         self._tried = threading.Event()
         self._note_tries()
@@ -51,39 +50,41 @@ class KeyFetcher:
     def start(self) -> None:
         """Begin, unless it has begun already."""
         with self._lock:
-            if self._run is None and self._sources:
-                before, self._run = self._last, _Run()
-                self._last = self._run
-                arguments = (self._run, before)
-                threading.Thread(target=self._fetch_all, args=arguments, name="watchword-keys", daemon=True).start()
+            if self._runs:
+                return
+            before: Sequence[_Run | None] = self._last or [None] * len(self._sources)
+            self._last = self._runs = [_Run() for _ in self._sources]
+            for arguments in zip(self._sources, self._runs, before, strict=True):
+                threading.Thread(target=self._follow, args=arguments, name="watchword-keys", daemon=True).start()
 
     def stop(self) -> None:
-        """End, although an issuer may be taking its time."""
+        """End, although issuers may be taking their time."""
         with self._lock:
-            run, self._run = self._run, None
-        if run is not None:
+            runs, self._runs = self._runs, []
+        for run in runs:
             run.stop()
-            run.ended.wait(_STOP_TIME)
+        deadline = time.monotonic() + _STOP_TIME
+        for run in runs:
+            run.ended.wait(deadline - time.monotonic())
 
     def wake(self) -> None:
         """An issuer's next fetch may be due sooner."""
-        run = self._run
-        if run is not None:
+        for run in self._runs:
             run.nudged.set()
 
     def wait(self, timeout: float) -> bool:
         """Block until every issuer has been asked once; whether that is so."""
         return self._tried.wait(timeout)
 
-    # -- In the thread
+    # -- In a thread
 
-    def _fetch_all(self, run: "_Run", before: "_Run | None") -> None:
+    def _follow(self, source: "KeySource", run: "_Run", before: "_Run | None") -> None:
         if before is not None:
             before.ended.wait()
         try:
             while not run.stopping.is_set():
                 run.nudged.clear()
-                seconds, source = min(((each.keys.left, each) for each in self._sources), key=itemgetter(0))
+                seconds = source.keys.left
                 if seconds > 0:
                     run.nudged.wait(min(seconds, _LONGEST_SLEEP))
                 else:
@@ -99,12 +100,13 @@ class KeyFetcher:
     # -- In a forked child
 
     def _forked(self) -> None:
-        """No thread of the parent runs here, and its locks may be held for ever; its connection is still its own."""
-        run, self._run, self._last = self._run, None, None
+        """No thread of the parent runs here, and its locks may be held for ever; its connections are still its own."""
+        runs, self._runs, self._last = self._runs, [], []
         self._lock, self._tried = threading.Lock(), threading.Event()
         self._note_tries()
-        if run is not None:
+        for run in runs:
             run.abandon()
+        if runs:
             self.start()
 
 
@@ -133,7 +135,7 @@ class KeySource:
             document = self._document(run, asked)
             if not run.stopping.is_set():
                 self.keys.learn(document, asked)
-        except Exception as why:  # noqa: BLE001 - nothing may end the thread, which all other issuers share
+        except Exception as why:  # noqa: BLE001 - nothing may end the thread
             self._found_until = 0.0
             if run.stopping.is_set():
                 return  # at the end the connection is cut from outside
@@ -160,7 +162,7 @@ class KeySource:
 
 
 class _Run:
-    """One life of the thread: its connection, and how others reach it."""
+    """One life of a thread: its connection, and how others reach it."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
@@ -175,7 +177,9 @@ class _Run:
             if self.stopping.is_set():
                 raise TransportError("stopped")
             seconds = max(0.0, deadline - time.monotonic())
-            return connection.request("GET", resource.target, headers=_HEADERS, seconds=seconds)
+            return connection.request(
+                "GET", resource.target, headers=_HEADERS, seconds=seconds, connect_seconds=_CONNECT_TIME
+            )
         finally:
             self._connection = None
             connection.close()

@@ -67,6 +67,14 @@ async def chat(websocket: WebSocket, caller: SignedIn) -> None:
         pass
 
 
+@app.websocket("/firehose")
+async def firehose(websocket: WebSocket) -> None:
+    """Sends as fast as the client takes it, and does nothing else."""
+    await websocket.accept()
+    while True:
+        await websocket.send_bytes(bytes(65536))
+
+
 @app.get("/events")
 async def events(caller: SignedIn) -> StreamingResponse:
     """Server-sent events, without end."""

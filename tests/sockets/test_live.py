@@ -62,6 +62,12 @@ async def echo(chat: ClientConnection, text: str = "hello") -> str:
         return str(await chat.recv())
 
 
+async def drained(chat: ClientConnection) -> None:
+    """Take whatever comes until the close; raises that."""
+    while True:
+        await chat.recv()
+
+
 async def closed(chat: ClientConnection) -> tuple[int, str]:
     """Code and reason of the close, once it comes."""
     with pytest.raises(ConnectionClosed) as caught:
@@ -80,6 +86,18 @@ async def test_a_cutoff_closes_a_websocket(url: str, authority: Authority) -> No
         assert await echo(other) == "bob: hello"
         authority.cut_off("role", "editor", "roles_changed")
         assert await closed(other) == (3003, "roles_changed")
+
+
+async def test_a_handler_that_only_sends(url: str, authority: Authority) -> None:
+    """It hears of the end, and the process of the service has time for others."""
+    async with chatting(url, token(authority, session="s-hose"), "/firehose") as chat:
+        authority.cut_off("session", "s-hose", "session_ended")
+        with pytest.raises(ConnectionClosed) as caught:
+            await asyncio.wait_for(drained(chat), PATIENCE)
+        assert caught.value.rcvd is not None
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (3000, "session_ended")
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+        assert (await client.get(f"{url}/health")).status_code == 200
 
 
 async def test_expiry_and_renewal(url: str, authority: Authority) -> None:

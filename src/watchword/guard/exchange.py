@@ -64,6 +64,7 @@ class Exchange(msgspec.Struct):
             return await self.receive()
         ended, cancelling = self._ended, task.cancelling()
         if ended is not None:
+            await asyncio.sleep(0)  # or who only reads, and minds nothing, would stop the loop
             return self._left(ended)
         self.readers.append(task)
         try:
@@ -151,7 +152,10 @@ class Exchange(msgspec.Struct):
                 connection.end(refusal)
 
     async def _pass_on_open(self, message: Message) -> None:
-        """To a connection that may be ended before this is sent, or meanwhile: then it is lost."""
+        """To a connection that may be ended before this is sent, or meanwhile: `Gone` then.
+
+        It lets others have their turn first: an app that only sends, and minds no error, would stop the loop.
+        """
         if self._ended is None:
             try:
                 await self.send(message)
@@ -160,8 +164,8 @@ class Exchange(msgspec.Struct):
                     raise
             else:
                 return
-        if not self.websocket:
-            raise Gone("the stream was ended: its caller stands no more")
+        await asyncio.sleep(0)
+        raise Gone("the connection was ended: its caller stands no more")
 
     async def hang_up(self, refusal: Refused) -> None:
         """Close a WebSocket. End a stream of events as if there were no more; other answers are never made whole."""
@@ -240,7 +244,11 @@ class Exchange(msgspec.Struct):
 
 
 async def _nothing() -> None:
-    pass
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    await asyncio.sleep(0)  # or an app that only sends would stop the loop
 
 
 def _refusal_in(error: BaseException | None) -> Refused | None:

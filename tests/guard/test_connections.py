@@ -203,7 +203,7 @@ class TestWebSockets:
         assert [message["type"] for message in taken] == ["websocket.disconnect"]
 
     async def test_an_app_that_only_sends(self, world: World) -> None:
-        """Nothing of it reaches the client any more, and it is cancelled; the server hears of no error."""
+        """Nothing of it reaches the client any more, and it is told; the server hears of no error."""
         ended = asyncio.Event()
 
         async def ticker(scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,6 +224,34 @@ class TestWebSockets:
             assert await wire.end() == []
             assert ended.is_set()
             assert wire.task.cancelling() == 0
+
+    @pytest.mark.parametrize("kind", ["websocket", "http"])
+    async def test_an_app_that_minds_no_end(self, world: World, kind: str) -> None:
+        """Whatever it goes on to do in a tight loop, others have their turn, and it is cancelled in the end."""
+        turns: list[str] = []
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            piece = PIECE if kind == "http" else {"type": "websocket.send", "text": "tick"}
+            while (await receive())["type"] != f"{kind}.disconnect":
+                pass
+            loop = asyncio.get_running_loop()
+            loop.call_soon(turns.append, "sending")
+            with pytest.raises(OSError, match="stands no more"):
+                await send(dict(piece))
+            turns.append("sent")
+            loop.call_soon(turns.append, "receiving")
+            await receive()
+            turns.append("received")
+            while True:
+                with contextlib.suppress(OSError):
+                    await send(dict(piece))
+
+        app = beginning(EVENTS, act) if kind == "http" else accepting(act)
+        async with Wire(world.guard().asgi(app, POLICY), world.token(), kind=kind) as wire:
+            await wire.hear()
+            world.cut_off("user", "ada", "user_disabled")
+            await wire.end()
+        assert turns == ["sending", "sent", "receiving", "received"]
 
     async def test_an_app_that_will_not_be_cancelled(self, world: World) -> None:
         """What it makes of the cancellation is its own: to return is fine, and an error is an error."""
@@ -354,6 +382,54 @@ class TestWebSockets:
             world.cut_off("user", "ada", "user_disabled")
             with pytest.raises(ValueError, match="a bug"):
                 await wire.end()
+
+    async def test_a_bug_that_is_its_own_cause(self, world: World) -> None:
+        """It is looked through once, also in a group, and is a bug as before."""
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            error = ValueError("a bug")
+            if scope["caller"].subject == "ada":
+                raise error from error
+            group = ExceptionGroup("bugs", [error])
+            error.__cause__ = group
+            raise group
+
+        wall = world.guard().asgi(accepting(act), POLICY)
+        async with Wire(wall, world.token()) as ada, Wire(wall, world.token(subject="bob")) as bob:
+            await ada.hear()
+            await bob.hear()
+            world.cut_off("everyone", "", "everything_expired")
+            with pytest.raises(ValueError, match="a bug"):
+                await ada.end()
+            with pytest.raises(ExceptionGroup):
+                await bob.end()
+
+    async def test_an_end_that_comes_too_late(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """Where it is over, or has ended, nothing happens: whoever is told of many may be told late."""
+        caplog.set_level(logging.INFO, "watchword.decisions")
+        kept: list[Any] = []
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            kept.append(scope["caller"]._shown.connection)
+            await receive()
+
+        async with Wire(world.guard().asgi(accepting(act), POLICY), world.token()) as wire:
+            await wire.hear()
+            await until(lambda: kept != [])
+            world.cut_off("user", "ada", "user_disabled")
+            assert await wire.hear() == DISABLED
+            kept[0].end(errors.Expired())
+            assert await wire.end() == []
+            kept[0].end(errors.Expired())
+        async with Wire(world.guard().asgi(accepting(act), POLICY), world.token(subject="bob")) as wire:
+            await wire.hear()
+            wire.text("go")
+            await wire.end()
+            kept[1].end(errors.Expired())
+            assert kept[1].ended is None
+            assert wire.rest() == []
+        assert [vars(record)["code"] for record in caplog.records] == ["allowed", "user_disabled", "allowed"]
 
     async def test_nothing_is_closed_twice(self, world: World) -> None:
         """What the app or the client has ended is not watched any more, and no second close is sent."""

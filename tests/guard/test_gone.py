@@ -107,6 +107,15 @@ class TestRenew:
             world.wall_time += 303
             assert (await wire.hear())["reason"] == "token_expired"
 
+    @pytest.mark.parametrize("token", [None, 1, ["a"], {"token": "a"}])
+    async def test_what_is_no_text(self, world: World, token: Any) -> None:
+        """A client's message may hold anything: it is refused, as any rubbish is."""
+        guard, kept = world.guard(), list[Caller]()
+        async with Wire(guard.asgi(renewing(kept, catch=True), POLICY), world.token()) as wire:
+            await wire.hear()
+            wire.text(token)
+            assert (await wire.hear())["text"] == "token_malformed"
+
     async def test_a_refusal_that_passes(self, world: World) -> None:
         """It closes the connection with its code."""
         async with Wire(world.guard().asgi(renewing([]), POLICY), world.token(roles=["editor"]), "/editors") as wire:

@@ -30,7 +30,7 @@ def close_code(refusal: Refused) -> int:
 
 
 class Gone(OSError):
-    """What an app is told that goes on sending after its stream was ended (ASGI: send raises an OSError)."""
+    """What an app is told that goes on sending after its connection was ended (ASGI: send raises an OSError)."""
 
 
 Decide = Callable[[Sequence[bytes], Rule | None, Decision], Caller | None]
@@ -111,8 +111,7 @@ class Connection:
         before, fresh = self.decision, Decision(self.decision.method, self.decision.path, connection=self)
         assert before.facts is not None  # noqa: S101
         fresh.rule = _Renewal(signed_in if before.rule is None else before.rule, self._held, before.facts)
-        field = b"Bearer " + (token.encode("ascii", "replace") if isinstance(token, str) else token)
-        caller = self._decide([field], fresh.rule, fresh)
+        caller = self._decide([_field(token)], fresh.rule, fresh)
         assert caller is not None  # noqa: S101
         fresh.rule, watch = before.rule, self._lookouts.watch(fresh, self.end, connected=True)
         self._watch.stop()
@@ -130,7 +129,7 @@ class Connection:
             return True
         if self.ended is None or not isinstance(error, Exception) or not _is_gone(error):
             return False
-        _log.debug("an app has heard that its stream was ended", exc_info=error)
+        _log.debug("an app has heard that its connection was ended", exc_info=error)
         return True
 
     async def over(self) -> None:
@@ -147,8 +146,13 @@ class Connection:
     # -- The end
 
     def end(self, refusal: Refused) -> None:
-        """End it: the app hears of it at once, and is cancelled if it has not ended some time later."""
+        """End it: the app hears of it at once, and is cancelled if it has not ended some time later.
+
+        Nothing is done where it is over or ended already: who ends many may hold one that has gone in between.
+        """
         self._watch.stop()
+        if self.ended is not None or not self._running:
+            return
         self.ended = refusal
         self.decision.closed(refusal)
         self._timer = self._loop.call_later(GRACE, self._cancel)
@@ -202,10 +206,22 @@ class _Renewal(Rule):
         return str(self.rule)
 
 
-def _is_gone(error: BaseException | None) -> bool:
-    """Whether an error is ours, or came of it: frameworks make others of it."""
-    while error is not None and not isinstance(error, Gone):
+def _field(token: object) -> bytes:
+    """As in ``Authorization``. A client's message may hold anything: what is neither text nor bytes is no token."""
+    shown = token.encode("ascii", "replace") if isinstance(token, str) else token
+    return b"Bearer " + (shown if isinstance(shown, bytes) else b"?")
+
+
+def _is_gone(error: BaseException | None, passed: frozenset[int] = frozenset()) -> bool:
+    """Whether an error is ours, or came of it: frameworks make others of it.
+
+    ``passed`` are those that it led to: an error can be its own cause.
+    """
+    while error is not None and id(error) not in passed:
+        if isinstance(error, Gone):
+            return True
+        passed |= {id(error)}
         if isinstance(error, BaseExceptionGroup):
-            return all(map(_is_gone, error.exceptions))
+            return all(_is_gone(each, passed) for each in error.exceptions)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return error is not None
+    return False

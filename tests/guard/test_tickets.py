@@ -194,6 +194,11 @@ class TestGiven:
             shown = answer.json["ticket"]
             assert await handshake(app, f"ticket={shown}", "/shop/chat", root_path="/shop") == IN
 
+    async def test_for_one_root_path(self, app: App, world: World) -> None:
+        """Where an app is mounted twice, a ticket for one place opens nothing at the other."""
+        shown = await ticket(app, world.token(), root_path="/shop")
+        assert await handshake(app, f"ticket={shown}", "/store/chat", root_path="/store") == "invalid_ticket"
+
     async def test_as_in_a_url(self, app: App, world: World) -> None:
         """A path is spelled as in a URL: what the server decodes is decoded here."""
         shown = await ticket(app, world.token(), "/rooms/caf%C3%A9")

@@ -45,7 +45,8 @@ class Handshakes:
                 query, ticket = _without_ticket(scope.get("query_string", b""), self._tickets.parameter.encode())
                 if ticket is not None:
                     changed["query_string"] = query
-                    headers.append(_field((await self._tickets.take(ticket, path)).encode()))
+                    stands_for = await self._tickets.take(ticket, scope.get("root_path", "") + path)
+                    headers.append(_field(stands_for.encode()))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise AmbiguousCredentials("a handshake that cannot be read") from None
         changed["headers"] = headers

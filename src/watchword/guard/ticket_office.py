@@ -42,16 +42,17 @@ class TicketOffice:
             return
         with suppress(_Gone):
             body = await _body(receive, scope["headers"])
-            await self._answer(scope["caller"], _wanted(body, scope.get("root_path", "")), send)
+            root = scope.get("root_path", "")
+            await self._answer(scope["caller"], root, _wanted(body, root), send)
 
-    async def _answer(self, caller: Caller, path: str, send: Send) -> None:
+    async def _answer(self, caller: Caller, root: str, path: str, send: Send) -> None:
         rule = self._rule("GET", path)
         if rule is None:
             raise NoRule("no row covers the path that a ticket is wanted for")
         if rule is anyone:
             raise _no_path("the path is open to anyone and takes no ticket")
         caller.require(rule)
-        answer = json_encode({"ticket": await self._tickets.give(caller, path), "expires_in": SECONDS})
+        answer = json_encode({"ticket": await self._tickets.give(caller, root + path), "expires_in": SECONDS})
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(answer)).encode()),
@@ -85,7 +86,7 @@ async def _whole(receive: Receive) -> bytes:
     return body
 
 
-def _wanted(body: bytes, root: object) -> str:
+def _wanted(body: bytes, root: str) -> str:
     """The path that a router will see when the URL of the WebSocket has this one."""
     try:
         members = json_object(body)

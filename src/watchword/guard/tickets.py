@@ -103,7 +103,7 @@ class Tickets:
         self._recent = _Recent(per_subject, limit, clock)
 
     async def give(self, caller: Caller, path: str) -> str:
-        """A ticket for this caller's token at this path; `TooManyTickets` or `TicketsUnavailable`."""
+        """A ticket for this caller's token at this whole path; `TooManyTickets` or `TicketsUnavailable`."""
         self._recent.count((caller.issuer, caller.subject))
         secret = secrets.token_bytes(_TICKET_BYTES)
         ticket = b64url_encode(secret)

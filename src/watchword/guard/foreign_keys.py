@@ -126,7 +126,7 @@ class ForeignKeys:
 
     def _take(self, published: Published, asked: float) -> None:
         keys, before = published.keys, self.known
-        if before is not None and before.keys.to_jwks() == keys.to_jwks():
+        if before is not None and _by_name(before.keys) == _by_name(keys):
             keys = before.keys  # what was verified under them need not be verified again
         if published.ambiguous and published.ambiguous != self.ambiguous:
             _log.warning("%s publishes several keys of one name, none of which is used: %s", self.issuer, published[1])
@@ -144,3 +144,8 @@ class ForeignKeys:
         self._next = usual * random.uniform(_SPREAD, 1)
         if self.known is not None:
             self._next = max(self._next, self._pace.early)
+
+
+def _by_name(keys: KeySet) -> dict[str, dict[str, str]]:
+    """In no order: some servers list theirs in another one each time."""
+    return {key["kid"]: key for key in keys.to_jwks()["keys"]}

@@ -107,7 +107,7 @@ async def test_of_two_replicas_one_recovers(
             began = await asyncio.gather(recover_by_itself(authority), recover_by_itself(other))
     finally:
         await other.close()
-    (position,) = [each for each in began if each is not None]
+    ((position, _),) = [each for each in began if each is not None]
     assert position.epoch == (await _head(authority)).epoch != epoch
     assert await _recoveries(authority) == ["auto_recover"]
 

@@ -28,7 +28,7 @@ async def test_all_that_was_is_void(http: AsyncClient, operator: Headers, author
     """Old tokens and sessions are dead, a new sign-in works at once; only a clone becomes another instance."""
     await make_user(http, operator)
     old, before = await sign_in(http), await _head(authority)
-    position = await recover(authority, clone=clone)
+    position, _ = await recover(authority, clone=clone)
     after = await _head(authority)
     assert position == after.position
     assert position.epoch != before.epoch
@@ -57,7 +57,7 @@ async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> Non
         await sound_alarm(connection, (await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
     assert code(await http.get("/readyz")) == "history_lost"
     epoch = (await _head(authority)).epoch
-    position = await recover(authority)
+    position, _ = await recover(authority)
     assert code(await http.get("/readyz")) == "ok"
     fresh = bearer(await operator_token(authority))
     line = good(await http.get("/admin/audit?action=recover", headers=fresh))["items"][0]
@@ -148,7 +148,7 @@ async def test_another_process_that_serves_goes_on(authority: Authority, http: A
     """A command line recovers while the server runs: the server signs and judges in the new epoch."""
     elsewhere = await Authority.open(settings)
     try:
-        position = await recover(elsewhere)
+        position, _ = await recover(elsewhere)
     finally:
         await elsewhere.close()
     await authority.source.catch_up()

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -188,12 +189,16 @@ def test_recovery_begins_a_new_history(database: Path, watchword: Watchword) -> 
     """Another epoch; as a clone another instance too; and it is asked for."""
     before = watchword("status", "--json").answer
     assert watchword("recover").code == 2
-    position = watchword("recover", "--yes", "--json").answer["position"]
+    began = time()
+    recovered = watchword("recover", "--yes", "--json").answer
     after = watchword("status", "--json").answer
-    assert after["position"] == position
+    assert after["position"] == recovered["position"]
+    assert began + 60 <= recovered["foreign_floor"] <= time() + 61
     assert after["position"].partition(".")[0] != before["position"].partition(".")[0]
     assert after["instance"] == before["instance"]
-    assert watchword("recover", "--clone", "--yes").code == 0
+    run = watchword("recover", "--clone", "--yes")
+    assert run.code == 0
+    assert "; other issuers' tokens are refused up to 20" in run.out
     assert watchword("status", "--json").answer["instance"] != before["instance"]
 
 

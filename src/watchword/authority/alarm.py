@@ -47,8 +47,9 @@ class AlarmWatch:
         if at.alarm is None:
             return
         if self._authority.settings.auto_recover:
-            if (position := await recover_by_itself(self._authority)) is not None:
-                _log.warning("history was lost: %s; a new one began by itself, at %s", at.alarm, position)
+            if (recovered := await recover_by_itself(self._authority)) is not None:
+                told = "history was lost: %s; a new one began by itself, at %s; others' tokens are refused up to %d"
+                _log.warning(told, at.alarm, *recovered)
         elif self._told != at.epoch:
             self._told = at.epoch
             _log.error("history is lost: %s; the feed is closed until you run `watchword recover`", at.alarm)

@@ -1,6 +1,6 @@
 """Recovery after history was lost: a restored backup, a failover, a copied database."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,8 +23,15 @@ BY_ITSELF: Final = "auto_recover"
 """The actor in the audit log where no operator was asked."""
 
 
-async def recover(authority: Authority, *, clone: bool = False) -> Position:
-    """Begin a new epoch, and with it open the feed again; the log's position then.
+class Recovered(NamedTuple):
+    """Where the new history begins; and up to when (seconds since 1970) tokens of other issuers are refused."""
+
+    position: Position
+    foreign_floor: int
+
+
+async def recover(authority: Authority, *, clone: bool = False) -> Recovered:
+    """Begin a new epoch, and with it open the feed again.
 
     Every older token and cursor is void, and every session unless the settings let them survive. Every signing key is
     withdrawn too: what was lost may have been a key's withdrawal, and a copy of a database must not sign for the
@@ -37,7 +44,7 @@ async def recover(authority: Authority, *, clone: bool = False) -> Position:
         return await _recover(authority, connection, current, following, actor=OPERATOR, clone=clone)
 
 
-async def recover_by_itself(authority: Authority) -> Position | None:
+async def recover_by_itself(authority: Authority) -> Recovered | None:
     """`recover` if an alarm stands, as the setting ``auto_recover`` wants it; None if none stands.
 
     Of several replicas that find the same alarm one recovers: the others then find none.
@@ -73,14 +80,14 @@ async def _recover(
     *,
     actor: str,
     clone: bool = False,
-) -> Position:
+) -> Recovered:
     before, epoch = await read_head(connection), new_id()
     if authority.settings.sessions_survive and not clone:
         await carry_over(connection, before.epoch, epoch)
+    foreign_floor = await refuse_older_foreign(connection)
     await new_epoch(connection, clone=clone, epoch=epoch)
-    await refuse_older_foreign(connection)
     await withdraw_all(connection, authority.keyring, current, following)
     after = (await read_head(connection)).position
-    detail = f"from {before.position} to {after}{', as a clone' if clone else ''}"
+    detail = f"from {before.position} to {after}{', as a clone' if clone else ''}, foreign floor {foreign_floor}"
     await record(connection, ACTION, actor=actor, target=after.epoch, detail=detail)
-    return after
+    return Recovered(after, foreign_floor)

@@ -9,6 +9,7 @@ import click
 from watchword.authority.settings import Settings, SettingsError
 from watchword.cli.api import path
 from watchword.cli.options import Command, Group, State, confirm, pass_state, yes_option
+from watchword.cli.show import moment
 
 
 @click.command("serve", cls=Command)
@@ -79,11 +80,14 @@ def recover(state: State, clone: bool, lossless: bool, yes: bool) -> None:
         void = "Every token and session of the old one is void, and so are other issuers' tokens that are out by now."
         confirm(f"Begin a new history? {void}", yes=yes)
     with asyncio.Runner() as runner, opened(runner, settings) as authority:
-        position = str(runner.run(keep_history(authority) if lossless else begin_anew(authority, clone=clone)))
-    state.show.done(
-        {"position": position},
-        f"the history goes on, at {position}" if lossless else f"a new history began, at {position}",
-    )
+        if lossless:
+            position = runner.run(keep_history(authority))
+            state.show.done({"position": str(position)}, f"the history goes on, at {position}")
+        else:
+            position, floor = runner.run(begin_anew(authority, clone=clone))
+            refused = f"other issuers' tokens are refused up to {moment(floor)}"
+            answer = {"position": str(position), "foreign_floor": floor}
+            state.show.done(answer, f"a new history began, at {position}; {refused}")
 
 
 @click.command("status", cls=Command)

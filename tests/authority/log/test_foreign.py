@@ -21,7 +21,7 @@ from watchword.authority.log.foreign import append_foreign, forget_foreign, rais
 from watchword.authority.log.head import forget_below_floor, raise_floor, read_head
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
-from watchword.authority.schema import entries, foreign_cutoffs, head
+from watchword.authority.schema import audit, entries, foreign_cutoffs, head
 from watchword.core.cutoffs import Scope
 from watchword.core.feed import FOREIGN, Knowledge, PageEntry, PageForeign, fold
 from watchword.core.foreign import ForeignCutoff
@@ -407,12 +407,28 @@ class TestLostHistory:
         await recover(authority)
         assert (await _learn(authority)).foreign.floor >= latest
 
+    @pytest.mark.parametrize("witness", ["entry", "epoch", "audit"])
+    async def test_a_clock_that_is_behind_lowers_nothing(self, authority: Authority, witness: str) -> None:
+        """What the database has written down of the time counts too: lost cutoffs came after that."""
+        later = int(await _now(authority)) + 5000
+        written = {
+            "entry": update(entries).values(at=later - 0.5),
+            "epoch": update(head).values(born=later - 0.5),
+            "audit": update(audit).values(at=later - 0.5),
+        }
+        async with authority.changing() as connection:
+            await cut_token(connection, "t")
+            await connection.execute(written[witness])
+        recovered = await recover(authority)
+        assert recovered.foreign_floor == later + _AHEAD
+        assert (await _learn(authority)).foreign.floor == later + _AHEAD
+
     async def test_a_second_recovery_takes_nothing_back(self, authority: Authority) -> None:
         """A floor that a fast clock has set stays where it is."""
         far = int(await _now(authority)) + 5000
         async with authority.database.writing() as connection:
             await connection.execute(update(head).values(foreign_floor=far))
-        await recover(authority)
+        assert (await recover(authority)).foreign_floor == far
         assert (await _learn(authority)).foreign.floor == far
 
     async def test_the_same_history_goes_on_without_it(self, authority: Authority) -> None:

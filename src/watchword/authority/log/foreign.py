@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import RowMapping, delete, func, insert, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import clock
+from watchword.authority.database import Now
 from watchword.authority.log.head import Entry, append_all, read_head
-from watchword.authority.schema import foreign_cutoffs, head
+from watchword.authority.schema import audit, entries, foreign_cutoffs, head
 from watchword.core.cutoffs import Position
 from watchword.core.feed import FOREIGN, PageEntry, PageForeign
 from watchword.core.foreign import ForeignCutoff
@@ -99,11 +99,14 @@ async def raise_foreign_floor(connection: AsyncConnection, lifetime: float, marg
 async def refuse_older_foreign(connection: AsyncConnection) -> int:
     """Refuse every token of another issuer that was issued up to now; the floor then, in seconds.
 
-    For when history was lost: a cutoff that was lost with it concerned none that says it was issued later.
+    For when history was lost: a cutoff that was lost with it concerned none that says it was issued later. Now is by
+    the clock, or by the latest time that was written down, as the clock may be behind: so call it while all is there.
     """
-    floor = latest_second(await clock(connection)) + AHEAD_SECONDS
+    latest = select(func.max(entries.c.at)), select(func.max(audit.c.at)), select(head.c.born)  # the cutoffs' as well
+    known = (await connection.execute(union_all(select(Now()), *latest))).scalars()
+    floor = latest_second(max(at for at in known if at is not None)) + AHEAD_SECONDS
     await connection.execute(update(head).where(head.c.foreign_floor < floor).values(foreign_floor=floor))
-    return floor
+    return (await read_head(connection)).foreign_floor
 
 
 async def forget_foreign(connection: AsyncConnection) -> int:

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from examples.processes import WATCHWORD, Process, address, connect, database, f
 from examples.stage import Administrator
 
 from bench.live.processes import processor_clock
+from bench.live.serve import signing_clock
 from bench.live.wire import Connection, open_wire, request
 
 AUDIENCE: Final = "orders"
@@ -43,6 +45,8 @@ class Stand:
         self.pid = process.pid
         self.spent = processor_clock(process.pid)
         """The processor time that the authority's process has used, in seconds."""
+        self.signing = signing_clock(data / "authority.signing")
+        """How much of it went into signatures, in seconds."""
         self._administrator = administrator
         self._environ = environ
         self._data = data
@@ -134,6 +138,7 @@ def _first_password(data: Path, environ: Mapping[str, str]) -> str:
 
 @contextmanager
 def _serving(url: str, environ: Mapping[str, str], log: Path) -> Iterator[Process]:
-    with Process("the authority", [WATCHWORD, "serve"], url, environ=environ, log=log) as process:
+    command = [sys.executable, "-m", "bench.live.serve", str(log.with_suffix(".signing"))]
+    with Process("the authority", command, url, environ=environ, log=log) as process:
         process.wait_until_ready("/readyz")
         yield process

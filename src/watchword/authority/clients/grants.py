@@ -19,7 +19,6 @@ from watchword.authority.log.head import HEAD, head_of
 from watchword.authority.mint import Tokens, mint_for_client, mint_for_user
 from watchword.authority.schema import clients, head, keys, refresh_tokens, sessions, users
 from watchword.authority.sessions.refresh import (
-    PRESENTED,
     REFRESH,
     Outcome,
     RefreshToken,
@@ -27,6 +26,7 @@ from watchword.authority.sessions.refresh import (
     refresh_token_of,
     rotate,
     successor,
+    with_presented,
 )
 from watchword.authority.sessions.sessions import SESSION, Session, ruling, session_of
 from watchword.errors import InvalidGrant, InvalidRequest, RefreshReused, UnsupportedGrantType
@@ -61,7 +61,7 @@ _OWN: Final = Prepared(select(*HEAD, *CLIENT, *SIGNING).select_from(_base))
 """All that a client's own token speaks of, in one snapshot."""
 _USERS: Final = Prepared(
     select(*HEAD, *CLIENT, *SIGNING, *REFRESH, *SESSION, *USER).select_from(
-        _base.outerjoin(PRESENTED, refresh_tokens.c.hash == slot("presented"))
+        with_presented(_base)
         .outerjoin(sessions, sessions.c.id == refresh_tokens.c.session)
         .outerjoin(users, users.c.id == sessions.c.user)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from sqlalchemy import Float, insert, select, update
+from sqlalchemy import Float, FromClause, Join, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.clients.registry import hash_secret
@@ -77,10 +77,11 @@ def successor(token: str, key: bytes) -> str:
 
 _after: Final = refresh_tokens.alias("after")
 REFRESH: Final = (*labelled("refresh", refresh_tokens), _after.c.spent_at.label("refresh_followed_at"))
-"""The columns that `refresh_token_of` makes a `RefreshToken` of."""
-PRESENTED: Final = refresh_tokens.outerjoin(_after, _after.c.hash == refresh_tokens.c.successor)
-"""Where they come from: the token, and its successor if there is one."""
-_READ: Final = Prepared(select(*REFRESH).select_from(PRESENTED).where(refresh_tokens.c.hash == slot("presented")))
+"""The columns that `refresh_token_of` makes a `RefreshToken` of; `with_presented` is where they come from."""
+_AFTER: Final = _after, _after.c.hash == refresh_tokens.c.successor
+_READ: Final = Prepared(
+    select(*REFRESH).select_from(refresh_tokens.outerjoin(*_AFTER)).where(refresh_tokens.c.hash == slot("presented"))
+)
 _LOCK: Final = Prepared(
     select(sessions.c.id)
     .join(refresh_tokens, refresh_tokens.c.session == sessions.c.id)
@@ -95,6 +96,14 @@ _SPEND: Final = Prepared(
 _FOLLOW: Final = Prepared(
     insert(refresh_tokens).values(hash=slot("following"), session=slot("family"), created_at=slot("now", Float()))
 )
+
+
+def with_presented(base: FromClause) -> Join:
+    """Where they come from: to other tables, the token that was ``presented`` and its successor, as far as there are.
+
+    One after the other: SQLite would make a table of its own of a join within a join.
+    """
+    return base.outerjoin(refresh_tokens, refresh_tokens.c.hash == slot("presented")).outerjoin(*_AFTER)
 
 
 async def read_refresh_token(connection: AsyncConnection, token: str) -> RefreshToken | None:

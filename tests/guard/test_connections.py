@@ -757,6 +757,39 @@ class TestFrameworks:
             else:
                 with pytest.raises(OSError, match="broken off"):
                     await wire.end()
+                assert wire.rest() == []
+
+    async def test_middleware_that_swallows_the_end(self, world: World) -> None:
+        """Whatever it makes of an error, the server hears of it; of another answer's, as ever."""
+
+        class Calm:
+            """Lets no error out."""
+
+            def __init__(self, app: App) -> None:
+                self.app = app
+
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                with contextlib.suppress(OSError):
+                    await self.app(scope, receive, send)
+
+        app = FastAPI()
+        protect(app, world.guard())
+        app.add_middleware(Calm)
+
+        @app.get("/stream")
+        async def stream() -> StreamingResponse:
+            async def pieces() -> AsyncIterator[str]:
+                yield "1"
+                await asyncio.Event().wait()
+
+            return StreamingResponse(pieces(), media_type="text/csv")
+
+        async with Wire(app, world.token(), "/stream", kind="http") as wire:
+            await wire.hear()
+            assert (await wire.hear())["body"] == b"1"
+            world.cut_off("user", "ada", "user_disabled")
+            with pytest.raises(OSError, match="broken off"):
+                await wire.end()
 
     async def test_fastapi(self, world: World) -> None:
         """A WebSocket whose role is asked for by its handler."""

@@ -7,13 +7,15 @@ may call it, beside its own), SERVICE_TICKETS (a folder; by default tickets are 
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, StreamingResponse
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.websockets import WebSocketDisconnect
 
 from watchword import Caller, DirectoryTickets, Guard, Policy, Tickets, anyone, role, signed_in
@@ -34,6 +36,16 @@ app.add_middleware(
     allow_methods=["GET", "POST"],
     allow_headers=["Authorization", "Content-Type"],
 )
+
+
+@app.middleware("http")
+async def timed(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """As many services have it: in a task of its own around the wall, and it completes whatever fails."""
+    before = time.monotonic()
+    answer = await call_next(request)
+    answer.headers["Server-Timing"] = f"app;dur={1000 * (time.monotonic() - before):.1f}"
+    return answer
+
 
 SignedIn = Annotated[Caller, need()]
 

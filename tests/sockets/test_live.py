@@ -125,7 +125,7 @@ async def test_a_stream_of_events_ends_whole(url: str, authority: Authority) -> 
 
 
 async def test_a_download_is_broken_off(url: str, authority: Authority) -> None:
-    """The half of a file never passes for the whole."""
+    """The half of a file never passes for the whole, whatever middleware is around the wall."""
     bearer = {"Authorization": f"Bearer {token(authority, session='s-file')}"}
     async with (
         httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client,

@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 from watchword.core.caller import Caller
 from watchword.errors import NoToken
 from watchword.guard.asgi import Wall
+from watchword.guard.breaker import Breaker
 from watchword.guard.guard import Guard
 from watchword.guard.policy import Policy
 from watchword.guard.roots import check_roots
@@ -63,7 +64,8 @@ def protect(
 
     ``open`` lists paths (or patterns, as a `Policy` has them) that anyone may GET; other methods there need a caller.
     ``policy`` replaces "a caller" for all the rest. The wall goes innermost, so that CORS and other middleware serve
-    refusals too, and the OpenAPI document says what is needed. ``tickets`` and ``subprotocol`` let browsers open
+    refusals too, and the OpenAPI document says what is needed. Outermost goes a `Breaker`: what the wall breaks off, no
+    middleware in between makes whole. ``tickets`` and ``subprotocol`` let browsers open
     WebSockets: see `watchword.guard.asgi.Wall`.
 
     Call it before the app starts: ``RuntimeError`` after that, or for a second wall; ``ValueError`` if an app that is
@@ -80,6 +82,8 @@ def protect(
     check_roots(app, app.root_path)
     wall = Middleware(Wall, guard, whole, root=app.root_path, tickets=tickets, subprotocol=subprotocol)
     app.user_middleware.append(wall)
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Breaker(build())  # type: ignore[method-assign]  # also around what comes later
     _document(app, whole)
 
 

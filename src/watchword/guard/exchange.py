@@ -18,6 +18,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+ANSWERS: Final = "watchword.answers"
+"""Where in the scope a breaker around the wall has its list of what the wall holds open."""
+
 _EVENTS: Final = b"text/event-stream"
 
 
@@ -175,7 +178,7 @@ class Exchange(msgspec.Struct):
             await self.refuse(refusal)
         elif self.websocket:
             await self.send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
-        elif any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in self.headers):
+        elif self._of_events:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
             self.closed = True
 
@@ -187,10 +190,22 @@ class Exchange(msgspec.Struct):
         if self._ended is not None and not self.websocket and not self.closed:
             raise Gone("the answer is broken off: its caller stands no more")
 
+    @property
+    def broken(self) -> bool:
+        """Whether this is an answer that was ended, and must not be made whole by others."""
+        return self._ended is not None and not self.closed and not self._of_events
+
+    @property
+    def _of_events(self) -> bool:
+        return any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in self.headers)
+
     def _connected(self) -> Connection:
         if self.task is None:
             raise RuntimeError("WebSockets and streams of callers are for asyncio: nobody could end them elsewhere")
         self.connection = Connection(self.decision, self.decide, self.task, self)
+        answers = self.scope.get(ANSWERS)
+        if answers is not None:
+            answers.append(self)
         return self.connection
 
     @property

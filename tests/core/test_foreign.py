@@ -119,6 +119,34 @@ def test_the_floor_refuses_what_it_forgot() -> None:
     assert [verdict(held, at, subject="b") is None for at in (20, 20.5, 21)] == [False, True, True]
 
 
+def test_since() -> None:
+    """What came after an earlier collection, whatever of it is held; of strangers, or after long, nobody knows."""
+    first = ForeignCutoffs([cut(10)])
+    second = first.with_added([cut(30), cut(20, id_="b")], 0)
+    third = second.with_added([cut(25)], 15).with_added([cut(40, issuer=THERE)], 15)
+    assert first.since(first) == []
+    assert sorted(one.before for one in second.since(first) or ()) == [20, 30]
+    assert sorted(one.before for one in third.since(first) or ()) == [20, 25, 30, 40]
+    assert sorted(one.before for one in third.since(second) or ()) == [25, 40]
+    assert first.since(second) is None
+    assert third.since(ForeignCutoffs([cut(10)])) is None
+    assert third.since(first.with_added([cut(30)], 0)) is None
+
+
+def test_since_is_bounded() -> None:
+    """What is remembered of additions is little, and what is not is never passed over in silence."""
+    held = [NO_FOREIGN]
+    for number in range(1, 200):
+        held.append(held[-1].with_added([cut(number)], 0))
+    for number in range(200):
+        news = held[-1].since(held[number])
+        assert (news is None) is (number < 199 - 64)
+        assert news is None or sorted(one.before for one in news) == list(range(number + 1, 200))
+    large = held[-1].with_added([cut(300, id_=f"{number}") for number in range(1000)], 0)
+    assert large.since(held[-1]) is None
+    assert large.with_added([cut(400)], 0).since(large) == [cut(400)]
+
+
 def test_what_is_held_never_changes() -> None:
     """Whoever reads goes on with what it has; nothing new gives the very same object."""
     held = ForeignCutoffs([cut(10), cut(10, issuer=THERE)])

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -447,6 +448,45 @@ class TestOpenConnections:
             for wire in (bob, ours):
                 wire.text("still here")
                 assert (await wire.hear())["text"] == "still here"
+
+    async def test_whom_a_cutoff_concerns(self, world: World, partner: Partner, keys: Mapping[str, Key]) -> None:
+        """Only those are judged anew, however many are connected; all of an issuer, or of all, where that is said."""
+        third = OtherIssuer("https://third.example", audience=AUDIENCE, keys=keys["RS256"].public)
+        issuer = Issuer(third.issuer, keys["RS256"], clock=lambda: world.wall_time)
+        guard = world.guard(others=[partner.other(), third])
+        wall = guard.asgi(Echo(), Policy(("GET", "/**", signed_in)))
+        tokens = [
+            partner.token(roles=["chief"]),
+            partner.token(subject="bob"),
+            issuer.mint(subject="ada", audience=AUDIENCE, client="web"),
+            world.token(),
+        ]
+        async with AsyncExitStack() as wires:
+            for token in tokens:
+                await accepted(await wires.enter_async_context(Wire(wall, token)))
+            (looks,) = guard.lookouts._on.values()
+
+            def concerned(change: Callable[[], object]) -> set[str]:
+                assert world.known is not None
+                before = world.known.knowledge
+                change()
+                touched = {watch.facts for watch in looks._touched(before, world.known.knowledge)}
+                return {f"{facts.subject} {facts.issuer}" for facts in touched}
+
+            def users(*names: str) -> None:
+                for name in names:
+                    partner.cut_off("user", name)
+
+            ada, bob, other = f"ada {PARTNER}", f"bob {PARTNER}", f"ada {third.issuer}"
+            assert concerned(lambda: partner.cut_off("user", "ada")) == {ada}
+            assert concerned(lambda: partner.cut_off("user", "ada", PARTNER.rstrip("/"))) == {ada}
+            assert concerned(lambda: partner.cut_off("role", "chief")) == {ada}
+            assert concerned(lambda: partner.cut_off("client", "web", third.issuer)) == {other}
+            assert concerned(lambda: partner.cut_off("user", "ada", "https://elsewhere.example")) == set()
+            assert concerned(lambda: partner.cut_off("everyone", "")) == {ada, bob}
+            assert concerned(lambda: users("bob", "ada")) == {ada, bob}
+            assert concerned(lambda: users(*map(str, range(99)))) == {ada, bob, other}
+            assert concerned(lambda: partner.raise_floor(int(world.wall_time) - 9)) == {ada, bob, other}
 
     async def test_a_removed_key_closes(self, world: World, partner: Partner, keys: Mapping[str, Key]) -> None:
         """What was signed with a key that is gone has nothing open any more."""

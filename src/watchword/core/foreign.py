@@ -30,8 +30,14 @@ class ForeignCutoff:
         told = f"cut off up to {self.before} for {self.scope}: {self.reason}"
         return REASONS.get(self.reason, errors.CutOff)(told)
 
+    def is_of(self, issuer: str) -> bool:
+        """Whether it is about that issuer's tokens."""
+        return _name(self.issuer) == _name(issuer)
+
 
 _OfIssuer = dict[tuple[str, str], ForeignCutoff]  # by a scope's text and an id
+_STEPS: Final = 64  # additions that are remembered: more than come while one who looks for news is away
+_LARGEST: Final = 512  # cutoffs that are added at once, and remembered as that
 
 
 @final
@@ -43,12 +49,14 @@ class ForeignCutoffs:
     takes some milliseconds for 100,000, and an authority keeps no more.
     """
 
-    __slots__ = ("_by_issuer", "floor")
+    __slots__ = ("_by_issuer", "_mark", "_steps", "floor")
 
     floor: int
 
     def __init__(self, cutoffs: Iterable[ForeignCutoff] = (), floor: int = 0) -> None:
         self._by_issuer: dict[str, _OfIssuer] = {}
+        self._mark = object()  # of this one, which those that come from it name
+        self._steps: tuple[tuple[object, list[ForeignCutoff]], ...] = ()  # the mark of each before, and what came then
         self.floor = floor
         self._add(cutoffs)
 
@@ -69,7 +77,20 @@ class ForeignCutoffs:
             held_by = self._by_issuer.items()
             added._by_issuer = {issuer: dict(held) if issuer in concerned else held for issuer, held in held_by}
         added._add(new)
+        if len(new) <= _LARGEST:
+            added._steps = (*self._steps[1 - _STEPS :], (self._mark, new))
         return added
+
+    def since(self, before: "ForeignCutoffs") -> list[ForeignCutoff] | None:
+        """What was added since an earlier collection, from which this one has come; None if nobody remembers."""
+        if before._mark is self._mark:
+            return []
+        added: list[ForeignCutoff] = []
+        for mark, new in reversed(self._steps):
+            added += new
+            if mark is before._mark:
+                return added
+        return None
 
     def judge(
         self,

@@ -17,6 +17,7 @@ from typing import Final, TypeVar, final
 from watchword.core.caller import Facts
 from watchword.core.cutoffs import Cutoff, Scope
 from watchword.core.feed import Knowledge
+from watchword.core.foreign import ForeignCutoff, ForeignCutoffs
 from watchword.errors import Bug, Expired, Refused, Unknowing
 from watchword.guard.decisions import Decision
 from watchword.guard.rules import Rule
@@ -292,7 +293,17 @@ class Lookout:
         for cutoff in now.cutoffs.since(before.number):
             yield from self._under(cutoff)
         if now.foreign is not before.foreign:
+            yield from self._touched_of_others(before.foreign, now.foreign)
+
+    def _touched_of_others(self, before: ForeignCutoffs, now: ForeignCutoffs) -> Iterable[Watch]:
+        new = now.since(before)
+        if new is None or now.floor > before.floor:
             yield from self._of_others()
+            return
+        for cutoff in new:
+            yield from (
+                watch for watch in self._under(cutoff) if watch.facts.foreign and cutoff.is_of(watch.facts.issuer)
+            )
 
     def _of_others(self) -> Iterator[Watch]:
         return (watch for watch in self._watches if watch.facts.foreign)
@@ -302,7 +313,7 @@ class Lookout:
         self._lowest = min((position.number for position, _ in positions if position is not None), default=0)
         return (watch for position, watch in positions if position is not None and position.number < floor)
 
-    def _under(self, cutoff: Cutoff) -> Iterable[Watch]:
+    def _under(self, cutoff: Cutoff | ForeignCutoff) -> Iterable[Watch]:
         if cutoff.scope is Scope.EVERYONE:
             return self._watches
         return self._concerned.get((cutoff.scope.value, cutoff.id), ())

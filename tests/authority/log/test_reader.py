@@ -1,14 +1,17 @@
 """Reading pages for many at once."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.authority import Authority
 from watchword.authority.database import Database
+from watchword.authority.log import reader as reader_module
 from watchword.authority.log.cut import cut_token
 from watchword.authority.log.lost import Lost
 from watchword.authority.log.reader import LogReader
@@ -134,3 +137,26 @@ async def test_what_a_guard_shows_under_an_alarm_is_written_once(authority: Auth
         with pytest.raises(HistoryLost) as found:
             await authority.reader.read(after)
         assert isinstance(found.value, Lost) is (after is not None and after.number > first.number)
+
+
+class Stubborn(Database):
+    """A database whose driver swallows the first cancellation."""
+
+    async def listen(self, heard: object) -> None:
+        """Go on once."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+
+async def test_the_end_does_not_hang_on_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who listens is cancelled until that is heard."""
+    monkeypatch.setattr(reader_module, "_CANCEL_SECONDS", 0.01)
+    database = Stubborn(f"sqlite:///{tmp_path / 'w.db'}")
+    await database.migrate()
+    reader = LogReader(database, "i", b"k" * 32)
+    reader.start()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await reader.stop()
+    await database.dispose()

@@ -143,7 +143,8 @@ class PostgresEngine:
             heard()
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), _LISTEN_CHECK)
+                    async with asyncio.timeout(_LISTEN_CHECK):
+                        await lost.wait()
                 if not lost.is_set():
                     await connection.execute("SELECT 1")  # a connection that leads nowhere says nothing by itself
         finally:

@@ -18,6 +18,7 @@ from watchword.authority.log.lost import Lost, Moved, adopt, sound_alarm
 from watchword.authority.log.pages import read_page
 from watchword.core.feed import Page
 
+_CANCEL_SECONDS: Final = 1.0
 _CURSORS: Final = 256  # of all followers' cursors most are the same one
 
 
@@ -185,8 +186,9 @@ class LogReader:
         """Hear at once of changes that other processes make, where the database tells."""
         listening = asyncio.create_task(self._database.listen(self.wake))
         await self._closing.wait()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        while not listening.done():
+            listening.cancel()  # and once more, if a driver or Python 3.11's wait_for has swallowed it
+            await asyncio.wait({listening}, timeout=_CANCEL_SECONDS)
 
 
 def _marks(at: Head) -> tuple[object, ...]:
@@ -196,5 +198,6 @@ def _marks(at: Head) -> tuple[object, ...]:
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     with suppress(TimeoutError):
-        return await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            return await event.wait()
     return False

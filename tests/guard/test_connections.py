@@ -581,6 +581,50 @@ class TestStreams:
                 await wire.end()
             assert wire.rest() == [DOWNLOAD]
 
+    @pytest.mark.parametrize("value", [b"text/event-stream", b"Text/Event-Stream; charset=utf-8"])
+    async def test_events_that_are_long_in_coming(self, world: World, value: bytes) -> None:
+        """Such a stream is open from its headers on, wherever those are read from."""
+        start = {"type": "http.response.start", "status": 200}
+        headers = [(b"Content-Type", value)]
+
+        async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({**start, "headers": iter(headers)})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        guard = world.guard()
+        async with Wire(guard.asgi(silent, POLICY), world.token(), kind="http") as wire:
+            assert (await wire.hear()) == start | {"headers": headers}
+            assert guard.status().connections == 1
+            world.cut_off("user", "ada", "user_disabled")
+            assert await wire.hear() == LAST
+            await wire.end()
+        assert guard.status().connections == 0
+
+    @pytest.mark.parametrize("subject", ["ada", "bob"])
+    async def test_what_comes_before_the_answer(self, world: World, subject: str) -> None:
+        """An early hint is no answer yet: a refusal, or a stream, still begins after it."""
+        hint = {"type": "http.response.early_hint", "links": []}
+        guard = world.guard()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(dict(hint))
+            assert guard.status().connections == 0
+            if subject == "bob":
+                raise errors.NotFound("nothing")
+            await send(dict(EVENTS))
+            assert guard.status().connections == 1
+            await send(dict(PIECE))
+            await send(dict(LAST))
+
+        async with Wire(guard.asgi(app, POLICY), world.token(subject=subject), kind="http") as wire:
+            assert await wire.hear() == hint
+            if subject == "bob":
+                assert (await wire.hear())["status"] == 404
+                await wire.end()
+            else:
+                assert await wire.end() == [EVENTS, PIECE, LAST]
+
     async def test_a_handler_that_has_not_begun_to_answer(self, world: World) -> None:
         """It is not broken off, nor counted: what it does may be done."""
         go_on = asyncio.Event()

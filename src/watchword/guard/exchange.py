@@ -41,7 +41,7 @@ class Exchange(msgspec.Struct):
     task: asyncio.Task[Any] | None = None
     connection: Connection | None = None
     readers: list[asyncio.Task[Any]] = []  # tasks of the app that wait for the client
-    headers: Sequence[tuple[bytes, bytes]] = ()  # of the app's answer
+    of_events: bool = False  # the app's answer is a stream of events
     begun: bool = False  # the app's answer, or the WebSocket, has begun
     replaced: bool = False  # the app's answer gives way to a refusal
     closed: bool = False  # the app has closed the WebSocket or answered its handshake otherwise, or its answer is whole
@@ -122,14 +122,28 @@ class Exchange(msgspec.Struct):
                     self.closed = True
                     self.connection.close()
             return self.send(message) if self.connection is None else self._pass_on_open(message)
-        self.begun, kind = True, message["type"]
-        if kind == "http.response.start":
-            self.headers = message.get("headers", ())
-            refusal = self._behind(message["status"]) if message["status"] >= 500 else None
-            if refusal is not None:
-                self.replaced = True
-                return self.refuse(self._told(refusal))
+        return self._begin(message) if message["type"] == "http.response.start" else self.send(message)
+
+    def _begin(self, message: Message) -> Awaitable[None]:
+        """The start of an answer; what may come before it, such as early hints, is none."""
+        self.begun = True
+        refusal = self._behind(message["status"]) if message["status"] >= 500 else None
+        if refusal is not None:
+            self.replaced = True
+            return self.refuse(self._told(refusal))
+        if self.known:
+            headers = message.get("headers", ())
+            if not isinstance(headers, list | tuple):
+                message = {**message, "headers": (headers := list(headers))}  # the server reads them after us
+            if _of_events(headers):
+                return self._begin_events(message)
         return self.send(message)
+
+    async def _begin_events(self, message: Message) -> None:
+        """A stream of events is open before its first piece, which may be long in coming."""
+        self.of_events = True
+        await self.send(message)
+        self._hold_open()
 
     def _pass_on_frame(self, message: Message) -> Awaitable[None]:
         """To a WebSocket."""
@@ -178,7 +192,7 @@ class Exchange(msgspec.Struct):
             await self.refuse(refusal)
         elif self.websocket:
             await self.send({"type": "websocket.close", "code": close_code(refusal), "reason": refusal.code})
-        elif self._of_events:
+        elif self.of_events:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
             self.closed = True
 
@@ -193,11 +207,7 @@ class Exchange(msgspec.Struct):
     @property
     def broken(self) -> bool:
         """Whether this is an answer that was ended, and must not be made whole by others."""
-        return self._ended is not None and not self.closed and not self._of_events
-
-    @property
-    def _of_events(self) -> bool:
-        return any(name.lower() == b"content-type" and value.startswith(_EVENTS) for name, value in self.headers)
+        return self._ended is not None and not self.closed and not self.of_events
 
     def _connected(self) -> Connection:
         if self.task is None:
@@ -256,6 +266,13 @@ class Exchange(msgspec.Struct):
         if refusal not in self.decision.refusals:
             self.decision.decided(None, refusal)
         return refusal
+
+
+def _of_events(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:  # the length first, as it is quickest
+        if len(name) == 12 and name.lower() == b"content-type" and value.lower().startswith(_EVENTS):
+            return True
+    return False
 
 
 async def _nothing() -> None:

@@ -5,13 +5,14 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import FileResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from tests.guard.wire import PATIENCE, Wire
 from tests.guard.world import World, ask
@@ -734,6 +735,34 @@ class TestStreams:
             wire.task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await wire.end()
+
+    async def test_files_that_the_server_would_send_by_itself(self, world: World, tmp_path: Path) -> None:
+        """An app is not offered that for a caller: a file comes in pieces, and is broken off. Others get it as ever."""
+        file = tmp_path / "export.csv"
+        file.write_bytes(bytes(30_000_000))
+        seen: list[Any] = []
+        offered = {"http.response.pathsend": {}, "http.response.zerocopysend": {}, "tls": {"version": 772}}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["extensions"])
+            await FileResponse(file)(scope, receive, send)
+
+        def extended(wall: App) -> App:
+            async def server(scope: Scope, receive: Receive, send: Send) -> None:
+                await wall({**scope, "extensions": offered}, receive, send)
+
+            return server
+
+        wall = extended(world.guard().asgi(app, POLICY))
+        async with Wire(wall, world.token(), kind="http") as wire:
+            await wire.hear()
+            assert (await wire.hear())["more_body"]
+            world.cut_off("user", "ada", "user_disabled")
+            with pytest.raises(OSError, match="broken off"):
+                await wire.end()
+        async with Wire(wall, None, "/open", kind="http") as wire:
+            assert [message["type"] for message in await wire.end()][1:] == ["http.response.pathsend"]
+        assert seen == [{"tls": {"version": 772}}, offered]
 
     async def test_no_caller(self, world: World) -> None:
         """A stream that is open to anyone goes on."""

@@ -1,7 +1,7 @@
 """The wall: ASGI middleware that lets nothing through but what a policy allows."""
 
-from collections.abc import Sequence
-from typing import Protocol, final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, final
 
 from watchword.core.caller import Caller
 from watchword.core.cutoffs import Position
@@ -17,6 +17,8 @@ from watchword.guard.ticket_office import TicketOffice
 from watchword.guard.tickets import Tickets
 
 __all__ = ["App", "Message", "Receive", "Scope", "Send", "Wall"]
+
+_BY_ITSELF: Final = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
 
 class Decider(Protocol):
@@ -100,7 +102,10 @@ class Wall:
                     await receive()  # the handshake, which ASGI wants to be taken before it is denied
                 await exchange.refuse(refusal)
                 return
-            await self._let_in(exchange, {**scope, "caller": caller}, pass_on)
+            scope = {**scope, "caller": caller}
+            if exchange.known and scope.get("extensions"):
+                scope["extensions"] = _extensions(scope["extensions"])
+            await self._let_in(exchange, scope, pass_on)
         elif kind == "lifespan":
             await self._app(scope, receive, send)
         # Nothing else is spoken here: what cannot be decided about does not pass.
@@ -127,6 +132,13 @@ class Wall:
         self._decide(authorization, rule, decision)
         decision.preliminary = False
         await self._guard.reach(at_least)
+
+
+def _extensions(offered: object) -> object:
+    """Without those by which the server sends a whole file by itself: no end would reach into that."""
+    if not isinstance(offered, Mapping):
+        return offered
+    return {name: value for name, value in offered.items() if name not in _BY_ITSELF}
 
 
 def _fields(scope: Scope) -> tuple[Sequence[bytes], Position | None]:

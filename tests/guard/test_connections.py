@@ -254,6 +254,24 @@ class TestWebSockets:
             await wire.end()
         assert turns == ["sending", "sent", "receiving", "received"]
 
+    @pytest.mark.parametrize("kind", ["websocket", "http"])
+    async def test_an_app_that_never_waits(self, world: World, kind: str) -> None:
+        """The end comes through, although its server takes all it sends at once."""
+        told = asyncio.Event()
+
+        async def act(scope: Scope, receive: Receive, send: Send) -> None:
+            asyncio.get_running_loop().call_soon(world.cut_off, "user", "ada", "user_disabled")
+            try:
+                for _ in range(100_000):
+                    await send(dict(PIECE if kind == "http" else {"type": "websocket.send", "text": "tick"}))
+            except OSError:
+                told.set()
+
+        app = beginning(EVENTS, act) if kind == "http" else accepting(act)
+        async with Wire(world.guard().asgi(app, POLICY), world.token(), kind=kind) as wire:
+            await wire.end()
+        assert told.is_set()
+
     async def test_an_app_that_will_not_be_cancelled(self, world: World) -> None:
         """What it makes of the cancellation is its own: to return is fine, and an error is an error."""
 

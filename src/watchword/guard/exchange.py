@@ -21,6 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ANSWERS: Final = "watchword.answers"
 """Where in the scope a breaker around the wall has its list of what the wall holds open."""
 
+_TURN: Final = 32  # messages after which others have their turn; each turn costs a round of the loop
 _EVENTS: Final = b"text/event-stream"
 
 
@@ -42,6 +43,7 @@ class Exchange(msgspec.Struct):
     connection: Connection | None = None
     readers: list[asyncio.Task[Any]] = []  # tasks of the app that wait for the client
     of_events: bool = False  # the app's answer is a stream of events
+    sent: int = 0  # messages to what is held open
     begun: bool = False  # the app's answer, or the WebSocket, has begun
     replaced: bool = False  # the app's answer gives way to a refusal
     closed: bool = False  # the app has closed the WebSocket or answered its handshake otherwise, or its answer is whole
@@ -171,8 +173,12 @@ class Exchange(msgspec.Struct):
     async def _pass_on_open(self, message: Message) -> None:
         """To a connection that may be ended before this is sent, or meanwhile: `Gone` then.
 
-        It lets others have their turn first: an app that only sends, and minds no error, would stop the loop.
+        It lets others have their turn, now and then and before an error. Servers do not while the client is quick, so
+        that nobody would hear of the end of an app that only sends.
         """
+        self.sent += 1
+        if self.sent % _TURN == 0:
+            await asyncio.sleep(0)
         if self._ended is None:
             try:
                 await self.send(message)

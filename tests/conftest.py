@@ -22,7 +22,7 @@ settings.load_profile("watchword")
 
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> None:
-    """A busy machine may hold a test up for longer than a server waits for a replica that is paused: drills try that."""
+    """A busy machine may hold a test up for longer than a server waits for paused replicas; drills try the limit."""
     from watchword.authority.engines import postgres
 
     for begin in ("_READ", "_WRITE", "_WRITE_ALONE"):

@@ -68,11 +68,12 @@ class _Crowd:
         self.rest = f" HTTP/1.1\r\n{fields}\r\n".encode()
         self.notes = False
         self._followers: list[_Follower] = []
-        self._holding = self._heard = 0
+        self._wanted = self._holding = self._heard = 0
         self._all_hold = asyncio.Event()
 
     async def follow(self, count: int) -> None:
         """Be that many."""
+        self._wanted = count
         self._all_hold.clear()
         while len(self._followers) < count:
             numbers = range(len(self._followers), min(count, len(self._followers) + _TOGETHER))
@@ -85,7 +86,7 @@ class _Crowd:
 
     def joined(self) -> None:
         self._holding += 1
-        if self._holding == len(self._followers):
+        if self._holding == self._wanted:
             self._all_hold.set()
 
     def heard(self, at: float) -> None:

@@ -31,27 +31,19 @@ Step = Callable[[Connection], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A server of tokens: where it is, what it has spent in seconds, and for each kind a step for each connection.
-
-    ``signing`` is how much of what it has spent went into signatures, where that is known.
-    """
+    """A server of tokens: where it is, what it has spent in seconds, and for each kind a step for each connection."""
 
     url: str
     spent: Callable[[], float]
     steps: Mapping[Kind, Sequence[Step]]
-    signing: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What one turn gave: tokens a second, and the server's processor time for each in units of bare signatures.
-
-    ``within`` is in units of the signatures that the server itself made in that turn, 0 where they are not known.
-    """
+    """What one turn gave: tokens a second, and the server's processor time for each in units of bare signatures."""
 
     rate: float
     signatures: float
-    within: float
 
 
 def repeating(ask: bytes) -> Step:
@@ -92,7 +84,6 @@ def ours(authority: Stand) -> Subject:
             "client_credentials": [repeating(own)] * CONNECTIONS,
             "refresh": [rotating(first, refresh) for first in sessions],
         },
-        authority.signing,
     )
 
 
@@ -126,12 +117,9 @@ def measure(subjects: Mapping[str, Subject], *, quick: bool) -> Section:
     rows = [Row("a bare signature, RS256-2048", Figure.of([one / 1000 for one in bare]), "µs")]
     for (name, kind), taken in turns.items():
         rows.append(Row(f"{name}: {kind}", Figure.of([turn.rate for turn in taken]), "a second"))
+        goal = _SIGNATURES if name == SQLITE else None
         spent = Figure.of([turn.signatures for turn in taken])
-        rows.append(Row(f"{name}: {kind}, processor time in bare signatures", spent, "x"))
-        if taken[0].within:
-            goal = _SIGNATURES if name == SQLITE else None
-            within = Figure.of([turn.within for turn in taken])
-            rows.append(Row(f"{name}: {kind}, processor time in its own signatures", within, "x", goal))
+        rows.append(Row(f"{name}: {kind}, processor time in bare signatures", spent, "x", goal))
     rows += _against(turns)
     return Section("tokens", f"Tokens a second, RS256-2048, one process, {CONNECTIONS} connections", rows)
 
@@ -153,7 +141,7 @@ async def _turn(subject: Subject, kind: Kind, seconds: float, signature: float) 
     steps, count = subject.steps[kind], 0
     async with Asker(subject.url) as asker:
         connections = await asker.several(len(steps))
-        begun, spent, signing = time.monotonic(), subject.spent(), _signing(subject)
+        begun, spent = time.monotonic(), subject.spent()
 
         async def work(connection: Connection, step: Step) -> None:
             nonlocal count
@@ -164,9 +152,5 @@ async def _turn(subject: Subject, kind: Kind, seconds: float, signature: float) 
         async with asyncio.TaskGroup() as group:
             for connection, step in zip(connections, steps, strict=True):
                 group.create_task(work(connection, step))
-        elapsed, spent, signing = time.monotonic() - begun, subject.spent() - spent, _signing(subject) - signing
-    return _Turn(count / elapsed, spent / count * 1e9 / signature, spent / signing if signing else 0.0)
-
-
-def _signing(subject: Subject) -> float:
-    return 0.0 if subject.signing is None else subject.signing()
+        elapsed, spent = time.monotonic() - begun, subject.spent() - spent
+    return _Turn(count / elapsed, spent / count * 1e9 / signature)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
-from examples.processes import WATCHWORD, Process, address, connect, database, free_port
+from examples.processes import Process, address, connect, database, free_port
 from examples.stage import Administrator
 
-from bench.live.processes import processor_clock
-from bench.live.serve import signing_clock
+from bench.live.processes import ROOT, processor_clock
 from bench.live.wire import Connection, open_wire, request
 
 AUDIENCE: Final = "orders"
+_WATCHWORD: Final = (sys.executable, "-m", "bench.live.serve")
 _LIFETIME: Final = 3600  # seconds: longer than any bench, so that no token runs out in it
 
 
@@ -45,8 +45,6 @@ class Stand:
         self.pid = process.pid
         self.spent = processor_clock(process.pid)
         """The processor time that the authority's process has used, in seconds."""
-        self.signing = signing_clock(data / "authority.signing")
-        """How much of it went into signatures, in seconds."""
         self._administrator = administrator
         self._environ = environ
         self._data = data
@@ -130,15 +128,15 @@ def revocation(bearer: Mapping[str, str], scope: str, identifier: str) -> bytes:
 
 
 def _first_password(data: Path, environ: Mapping[str, str]) -> str:
-    command = [WATCHWORD, "init", "--json"]
-    done = subprocess.run(command, cwd=data, env=os.environ | environ, capture_output=True, text=True, check=True)
+    command = [*_WATCHWORD, "init", "--json"]
+    environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=data, env=environ, capture_output=True, text=True, check=True)
     told: str = json.loads(done.stdout)["first_administrator"]["password_file"]
     return (data / told).read_text().split()[-1]
 
 
 @contextmanager
 def _serving(url: str, environ: Mapping[str, str], log: Path) -> Iterator[Process]:
-    command = [sys.executable, "-m", "bench.live.serve", str(log.with_suffix(".signing"))]
-    with Process("the authority", command, url, environ=environ, log=log) as process:
+    with Process("the authority", [*_WATCHWORD, "serve"], url, environ=environ, log=log) as process:
         process.wait_until_ready("/readyz")
         yield process

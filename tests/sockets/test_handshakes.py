@@ -1,7 +1,7 @@
 """Tickets and subprotocols over real sockets, under real servers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -14,18 +14,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from watchword import Issuer, Key, Position
+from watchword import Issuer, Position
 
 pytestmark = pytest.mark.xdist_group("sockets")  # the services are started once
 MARKER = "watchword.bearer"
-
-
-@pytest.fixture(scope="module")
-def authority(keys: Mapping[str, Key]) -> Iterator[Authority]:
-    """Whom the services follow."""
-    authority = Authority(keys["Ed25519"])
-    yield authority
-    authority.close()
 
 
 @pytest.fixture(scope="module", params=SERVERS)

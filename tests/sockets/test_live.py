@@ -20,14 +20,6 @@ pytestmark = pytest.mark.xdist_group("sockets")  # the services are started once
 PATIENCE = 30.0
 
 
-@pytest.fixture(scope="module")
-def authority(keys: Mapping[str, Key]) -> Iterator[Authority]:
-    """Whom the services follow."""
-    authority = Authority(keys["Ed25519"])
-    yield authority
-    authority.close()
-
-
 @pytest.fixture(scope="module", params=SERVERS)
 def url(
     request: pytest.FixtureRequest, authority: Authority, tmp_path_factory: pytest.TempPathFactory

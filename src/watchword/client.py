@@ -1,16 +1,15 @@
 """A service's own tokens: client credentials (RFC 6749 section 4.4), kept and renewed in time, and data tokens."""
 
 import asyncio
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 from urllib.parse import urlencode
 
 from watchword.core.encoding import NotStrict, json_encode, json_object
+from watchword.forks import tell_when_forked
 from watchword.transport import Address, Connection, Credentials, Reply, TransportError
 
 _ANSWER_TIME = 10.0  # seconds that the authority may take
@@ -18,8 +17,6 @@ _MAX_BYTES = 1024 * 1024
 _MARGIN = 30.0  # seconds before its end at which a token is renewed, or a fifth of its life if that is less
 _RETRY = 5.0  # seconds until renewal is tried again while the old token still stands
 UNREACHABLE: Final = "unreachable"
-
-_clients: "weakref.WeakSet[ServiceClient]" = weakref.WeakSet()
 
 
 class AuthorityError(Exception):
@@ -71,7 +68,7 @@ class ServiceClient:
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
-        _clients.add(self)
+        tell_when_forked(self)
 
     def token(self) -> str:
         """An access token that will stand for a while yet; blocks while a new one is fetched. `AuthorityError`."""
@@ -183,12 +180,3 @@ def _text(members: Mapping[str, object], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise AuthorityError("unexpected_answer", 200, f"{name} is missing")
     return value
-
-
-def _forked() -> None:
-    for client in list(_clients):
-        client._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -6,13 +6,13 @@ import re
 import secrets
 import socket
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, final
 from urllib.parse import urlencode
 
 from watchword.core.feed import FeedError
+from watchword.forks import tell_when_forked
 from watchword.guard.learner import Learner, Question
 from watchword.guard.source import Known, Listeners, boot_clock
 from watchword.transport import Address, Connection, Credentials, Reply, TransportError
@@ -23,8 +23,6 @@ _PAUSES = (0.1, 5.0)  # seconds between rounds of attempts: the first after a fa
 _STOP_TIME = 5.0  # seconds that stop waits for the thread: longer only while a name is being resolved
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
-
-_followers: "weakref.WeakSet[Follower]" = weakref.WeakSet()
 
 
 @final
@@ -58,7 +56,7 @@ class Follower:
         self._last: _Run | None = None  # the latest, whether it has ended or not
         self._lock = threading.Lock()
         self._ready = threading.Event()
-        _followers.add(self)
+        tell_when_forked(self)
 
     @property
     def last_error(self) -> str | None:
@@ -228,12 +226,3 @@ def _name() -> str:
     """A name for this process's follower, by which an operator finds it, and nobody else's."""
     host = _NOT_IN_NAMES.sub("-", socket.gethostname())[:40]
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _forked() -> None:
-    for follower in list(_followers):
-        follower._forked()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forked)

@@ -1,13 +1,12 @@
 """The fetcher: asks other issuers for their keys over HTTP, each in a daemon thread of its own."""
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Sequence
 from typing import Final, final
 
+from watchword.forks import tell_when_forked
 from watchword.guard.foreign_keys import MAX_FETCH, ForeignKeys
 from watchword.guard.metadata import Resource, jwks_resource, metadata_resources
 from watchword.guard.other_issuer import OtherIssuer
@@ -27,7 +26,6 @@ _STOP_TIME = 5.0  # seconds that stop waits for the threads: longer only while a
 _LONGEST_SLEEP: Final = 30.0  # seconds: a machine that was suspended looks at its clock again
 
 _log: Final = logging.getLogger("watchword.guard")
-_fetchers: "weakref.WeakSet[KeyFetcher]" = weakref.WeakSet()
 
 
 @final
@@ -45,7 +43,7 @@ class KeyFetcher:
         self._lock = threading.Lock()
         self._tried = threading.Event()
         self._note_tries()
-        _fetchers.add(self)
+        tell_when_forked(self)
 
     def start(self) -> None:
         """Begin, unless it has begun already."""
@@ -201,12 +199,3 @@ def _body(reply: Reply) -> bytes:
     if reply.status != 200:
         raise TransportError(f"answered {reply.status}")
     return reply.body
-
-
-def _forked() -> None:
-    for fetcher in list(_fetchers):
-        fetcher._forked()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forked)

@@ -8,8 +8,6 @@ before: a cutoff that concerns nobody here is some look-ups in a dictionary, who
 import asyncio
 import logging
 import math
-import os
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar, final
@@ -19,6 +17,7 @@ from watchword.core.cutoffs import Cutoff, Scope
 from watchword.core.feed import Knowledge
 from watchword.core.foreign import ForeignCutoff, ForeignCutoffs
 from watchword.errors import Bug, Expired, Refused, Unknowing
+from watchword.forks import tell_when_forked
 from watchword.guard.decisions import Decision
 from watchword.guard.rules import Rule
 from watchword.guard.source import Announcing, Source
@@ -31,7 +30,6 @@ _SLICE: Final = 50  # tokens that are judged at a time, before others on the loo
 
 _log: Final = logging.getLogger("watchword.guard")
 _Key = TypeVar("_Key")
-_families: "weakref.WeakSet[Lookouts]" = weakref.WeakSet()
 
 
 @final
@@ -92,7 +90,7 @@ class Lookouts:
         self._bound = bound
         self._keep_stale = keep_stale
         self._on: dict[asyncio.AbstractEventLoop, Lookout] = {}
-        _families.add(self)
+        tell_when_forked(self)
 
     def watch(self, decision: Decision, end: Callable[[Refused], None], *, connected: bool = False) -> Watch:
         """Watch a decision's token on the running loop; ``RuntimeError`` where none of asyncio runs.
@@ -376,12 +374,3 @@ def _drop(index: dict[_Key, set[Watch]], key: _Key, watch: Watch) -> None:
     held.discard(watch)
     if not held:
         del index[key]
-
-
-def _forked() -> None:
-    for lookouts in list(_families):
-        lookouts._forked()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forked)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.engines.inline import Row
@@ -25,7 +25,8 @@ SIGNING: Final = tuple(
     column.label(f"signing_{column.name}") for column in (keys.c.kid, keys.c.algorithm, keys.c.wrapped)
 )
 """The columns that a `Keyring` makes the signing key of."""
-SIGNS: Final = keys.c.state == "current"
+SIGNS: Final = keys.c.state == literal_column("'current'")
+"""Which one signs. No parameter: SQLite plans anew for each value that may decide whether a partial index will do."""
 _READ: Final = Prepared(select(*SIGNING).where(SIGNS))
 
 

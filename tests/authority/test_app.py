@@ -106,8 +106,8 @@ async def test_a_bug_has_the_one_shape(
     async def broken(*_: Any) -> None:
         raise ZeroDivisionError("a secret of the process")
 
-    monkeypatch.setattr("watchword.authority.app.read_call", broken)
-    transport = ASGITransport(build_app(authority), raise_app_exceptions=False)
+    monkeypatch.setattr("watchword.authority.app.read_input", broken)
+    transport = ASGITransport(build_app(authority))
     async with AsyncClient(transport=transport, base_url=ISSUER) as http:
         response = await http.get("/livez")
     assert (response.status_code, code(response)) == (500, "internal_error")

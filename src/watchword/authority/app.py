@@ -1,23 +1,20 @@
 """The authority over HTTP: the table of routes behind its own wall."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
-from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from watchword.authority.answers import answer, refuse
 from watchword.authority.authority import Authority
-from watchword.authority.http import Route, answer, read_call, refuse
+from watchword.authority.http import Call, Left, Route, read_input
 from watchword.authority.log.feed import Feed
 from watchword.authority.openapi import openapi_document
+from watchword.authority.router import Parameters, Responder, Router
 from watchword.authority.routes import ROUTES
 from watchword.errors import Bug, Refused
+from watchword.guard.challenge import Answer
+from watchword.guard.exchange import App, Receive, Scope, Send
 from watchword.guard.paths import route_path
 from watchword.guard.policy import Policy
 from watchword.guard.rules import anyone
@@ -27,13 +24,10 @@ OPENAPI_PATH: Final = "/openapi.json"
 _log: Final = logging.getLogger("watchword.authority")
 
 
-def build_app(authority: Authority) -> ASGIApp:
+def build_app(authority: Authority) -> App:
     """The ASGI application: CORS where it is configured, then the wall, then the routes."""
-    routes: list[BaseRoute] = [_starlette_route(authority, route) for route in ROUTES]
-    routes.append(StarletteRoute(OPENAPI_PATH, _document(authority), methods=["GET"]))
-    # The router never guesses: a path with a slash too many is another path, and no rule opens it.
-    app = Starlette(routes=routes, exception_handlers={Exception: _bug})
-    app.router.redirect_slashes = False
+    rows = [(route.method, route.path, _responder(authority, route)) for route in ROUTES]
+    app = Router([*rows, ("GET", OPENAPI_PATH, _document(authority))])
     walled = authority.guard.asgi(app, build_policy())
     origins = authority.settings.cors_origins
     return _with_feed(Feed(authority), _with_cors(walled, origins) if origins else walled)
@@ -45,37 +39,37 @@ def build_policy() -> Policy:
     return Policy(*rows, ("GET", OPENAPI_PATH, anyone))
 
 
-def _starlette_route(authority: Authority, route: Route) -> StarletteRoute:
-    async def endpoint(request: Request) -> Response:
+def _responder(authority: Authority, route: Route) -> Responder:
+    """What a route makes of a request; nothing but an answer leaves here."""
+
+    async def respond(scope: Scope, receive: Receive, parameters: Parameters) -> Answer:
         try:
-            call = await read_call(request, route, authority.settings.body_limit)
+            read = await read_input(scope, receive, route, authority.settings.body_limit)
+            call = Call(scope, parameters, read)
             if route.rule is not anyone:
                 authority.guard.recheck(call.caller)  # a body may come long after the headers that were judged
             return answer(await route.endpoint(authority, call), route.status)
         except Refused as refusal:
             return refuse(refusal, realm=authority.settings.issuer, oauth=route.form)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+        except Left:
+            return Answer(400, [], b"")  # nobody reads it
+        except Exception as bug:  # noqa: BLE001 - a mistake of ours: the log has the trace, the answer has nothing
+            _log.exception("a request failed")
+            return refuse(Bug(type(bug).__name__), realm="")
 
-    return StarletteRoute(route.path, endpoint, methods=[route.method])
-
-
-async def _bug(_: Request, error: Exception) -> Response:
-    """A mistake of ours: the log has the trace, the answer has nothing but the one shape."""
-    _log.error("a request failed", exc_info=error)
-    return refuse(Bug(type(error).__name__), realm="")
+    return respond
 
 
-def _document(authority: Authority) -> Callable[[Request], Awaitable[Response]]:
+def _document(authority: Authority) -> Responder:
     document = answer(openapi_document(authority.settings.issuer, ROUTES), 200)
 
-    async def endpoint(_: Request) -> Response:
+    async def respond(*_: object) -> Answer:
         return document
 
-    return endpoint
+    return respond
 
 
-def _with_feed(feed: ASGIApp, app: ASGIApp) -> ASGIApp:
+def _with_feed(feed: App, app: App) -> App:
     """The feed knows its followers by itself, and each second of a thousand of them passes through here."""
 
     async def by_path(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +79,7 @@ def _with_feed(feed: ASGIApp, app: ASGIApp) -> ASGIApp:
     return by_path
 
 
-def _with_cors(app: ASGIApp, origins: list[str]) -> ASGIApp:
+def _with_cors(app: App, origins: list[str]) -> App:
     """Pages of these origins may call everything but the administration."""
     cors = CORSMiddleware(
         app,

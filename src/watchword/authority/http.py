@@ -1,19 +1,18 @@
-"""How an endpoint meets HTTP: strict input in, one shape of answer out, and one shape of refusal."""
+"""How an endpoint meets HTTP: the row of its route, and strict input."""
 
 import asyncio
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
+from watchword.authority.answers import JSON
 from watchword.core.caller import Caller
-from watchword.core.encoding import NotStrict, json_decode, json_encode, json_object
+from watchword.core.encoding import NotStrict, json_decode
 from watchword.errors import (
     AmbiguousCredentials,
     BodyTooLarge,
@@ -24,22 +23,20 @@ from watchword.errors import (
     Refused,
     UnsupportedMediaType,
 )
-from watchword.guard import challenge
+from watchword.guard.exchange import Receive, Scope
 from watchword.guard.rules import Rule
 
-JSON: Final = "application/json"
-PROBLEM: Final = "application/problem+json"
 FORM: Final = "application/x-www-form-urlencoded"
 BODY_SECONDS: Final = 10.0
 """How long a body may take to come, so that nobody holds connections for nothing."""
 MAX_ADDRESS: Final = 64
 """The longest address that is kept: an IPv6 address with the name of an interface."""
 _MAX_PARAMETERS: Final = 32
-NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_FORM: Final = FORM.encode()
+_JSON: Final = JSON.encode()
 
 Input = TypeVar("Input")
 Query = TypeVar("Query")
-Value = TypeVar("Value")
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,28 +54,30 @@ class Form(msgspec.Struct, frozen=True):
 class Call(Generic[Input]):
     """One request to an endpoint, its input checked."""
 
-    request: Request
+    scope: Scope
+    parameters: Mapping[str, str]
+    """What the path names."""
     input: Input
 
     @property
     def caller(self) -> Caller:
         """Who calls; only behind a rule that wants somebody."""
-        caller: Caller = self.request.scope["caller"]
+        caller: Caller = self.scope["caller"]
         return caller
 
     @property
     def address(self) -> str:
         """The address that the request came from; a proxy that is believed may pass on a text of any length."""
-        return self.request.client.host[:MAX_ADDRESS] if self.request.client else ""
+        client = self.scope.get("client")
+        return client[0][:MAX_ADDRESS] if client else ""
 
     def path(self, name: str) -> str:
         """A parameter of the path."""
-        value: str = self.request.path_params[name]
-        return value
+        return self.parameters[name]
 
     def client_credentials(self) -> tuple[str, str | None]:
         """The client's id and secret, from HTTP Basic or from the form (RFC 6749 section 2.3.1), never from both."""
-        basic = basic_credentials(self.request)
+        basic = basic_credentials(self.scope)
         identifier, secret = getattr(self.input, "client_id", None), getattr(self.input, "client_secret", None)
         if basic is None:
             if identifier is None:
@@ -125,25 +124,25 @@ class Route:
         return self.method in ("POST", "PUT", "PATCH")
 
 
-async def read_call(request: Request, route: Route, limit: int) -> Call[Any]:
-    """The request with the route's input, checked; raise `Refused`. No value of it is ever quoted in a refusal."""
-    return Call(request, await _read_input(request, route, limit))
+class Left(Exception):
+    """The client has gone before its request was whole."""
 
 
-async def _read_input(request: Request, route: Route, limit: int) -> Any:
+async def read_input(scope: Scope, receive: Receive, route: Route, limit: int) -> Any:
+    """The route's input, checked; raise `Refused`, or `Left`. No value of it is ever quoted in a refusal."""
     if not route.has_body:
-        return single_query(request.scope["query_string"], route.takes or Body)
-    if request.scope["query_string"]:
+        return single_query(scope["query_string"], route.takes or Body)
+    if scope["query_string"]:
         raise InvalidRequest("this endpoint takes no query string")
-    data = await _read_body(request, limit)
+    data = await _read_body(receive, limit)
     if route.takes is None:
         if data.strip() not in (b"", b"{}"):
             raise InvalidRequest("this endpoint takes no body")
         return None
     if not data and route.body_optional and not route.form:
         return route.takes()
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != (FORM if route.form else JSON):
+    kind = next(iter(_fields(scope, b"content-type")), b"").partition(b";")[0].strip().lower()
+    if kind != (_FORM if route.form else _JSON):
         raise UnsupportedMediaType(f"the content type is not {FORM if route.form else JSON}")
     if route.form:
         return _convert(_single(data), route.takes, strict=False)
@@ -154,55 +153,19 @@ async def _read_input(request: Request, route: Route, limit: int) -> Any:
     return _convert(value, route.takes, strict=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Cached(Generic[Value]):
-    """An answer that anybody may keep for so many seconds, 0 for not at all; of others nobody may keep a copy."""
-
-    value: Value
-    seconds: int
-
-
-def answer(value: Any, status: int) -> Response:
-    """An endpoint's answer as JSON; None as 204."""
-    if value is None:
-        return Response(status_code=204, headers=NO_STORE)
-    if isinstance(value, Cached):
-        response = answer(value.value, status)
-        if value.seconds:
-            response.headers["Cache-Control"] = f"public, max-age={value.seconds}"
-        return response
-    return Response(msgspec.json.encode(value), status, headers=NO_STORE, media_type=JSON)
-
-
-def refuse(refusal: Refused, *, realm: str, oauth: bool = False) -> Response:
-    """A refusal as an answer: the problem body, with the members of RFC 6749 section 5.2 at OAuth's endpoints."""
-    status, headers, body = challenge.answer(refusal, realm=realm)
-    members = json_object(body)
-    if oauth:
-        members |= {"error": refusal.oauth, "error_description": refusal.sentence}
-    response = Response(json_encode(members), status, media_type=JSON if oauth else PROBLEM)
-    for name, value in headers:
-        if name not in (b"content-type", b"content-length", b"www-authenticate"):
-            response.headers[name.decode()] = value.decode()
-    if status == 401:
-        proof = f'Basic realm="{realm}"' if isinstance(refusal, InvalidClient) else challenge.challenge(refusal, realm)
-        response.headers["WWW-Authenticate"] = proof
-    return response
-
-
 def single_query(text: bytes, kind: type[Query]) -> Query:
     """A query string as a struct; `Refused` for what is repeated, unknown or of the wrong form."""
     query: Query = _convert(_single(text), kind, strict=False)
     return query
 
 
-def basic_credentials(request: Request) -> tuple[str, str] | None:
+def basic_credentials(scope: Scope) -> tuple[str, str] | None:
     """User and password of HTTP Basic (RFC 7617), form-decoded as RFC 6749 section 2.3.1 wants it; None for none."""
-    fields = request.headers.getlist("authorization")
+    fields = _fields(scope, b"authorization")
     if len(fields) > 1:
         raise AmbiguousCredentials("several Authorization fields")
-    scheme, _, encoded = fields[0].partition(" ") if fields else ("", "", "")
-    if scheme.lower() != "basic":
+    scheme, _, encoded = fields[0].partition(b" ") if fields else (b"", b"", b"")
+    if scheme.lower() != b"basic":
         return None
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
@@ -213,17 +176,26 @@ def basic_credentials(request: Request) -> tuple[str, str] | None:
     return unquote_plus(user), unquote_plus(password)
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+def _fields(scope: Scope, name: bytes) -> list[bytes]:
+    """The values of all header fields of a name, which is in lower case."""
+    return [value for each, value in scope["headers"] if each == name]
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
     data = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                data += chunk
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Left
+                data += message.get("body", b"")
                 if len(data) > limit:
                     raise BodyTooLarge(f"over {limit} bytes", limit=limit)
+                if not message.get("more_body", False):
+                    return bytes(data)
     except TimeoutError:
         raise BodyTooSlow(f"not whole after {BODY_SECONDS:.0f} s") from None
-    return bytes(data)
 
 
 def _single(data: bytes) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from watchword.authority.http import FORM, JSON, PROBLEM, Route
+from watchword.authority.answers import JSON, PROBLEM
+from watchword.authority.http import FORM, Route
 from watchword.guard.rules import anyone
 
 _PARAMETER = re.compile(r"{([a-z_]+)}")

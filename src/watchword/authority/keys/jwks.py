@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from watchword.authority.answers import Cached
 from watchword.authority.authority import Authority
-from watchword.authority.http import Cached, Call
+from watchword.authority.http import Call
 from watchword.authority.keys.keyring import published_jwks
 
 

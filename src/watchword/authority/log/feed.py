@@ -9,14 +9,14 @@ import logging
 from typing import Annotated, Final, final
 
 from msgspec import Meta
-from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
 
+from watchword.authority.answers import give, refuse
 from watchword.authority.authority import Authority
 from watchword.authority.clients.registry import Grant, prove_client
-from watchword.authority.http import Body, basic_credentials, refuse, single_query
+from watchword.authority.http import Body, basic_credentials, single_query
 from watchword.authority.log.head import read_head
 from watchword.errors import Bug, InvalidClient, Refused
+from watchword.guard.exchange import Receive, Scope, Send
 
 _HEADERS: Final = [
     (b"content-type", b"application/json"),
@@ -48,7 +48,7 @@ class Feed:
         self._authority = authority
         self._proven: dict[bytes, tuple[str, str, int]] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         """Answer one follower; nothing but a page or a refusal leaves here."""
         try:
             query = single_query(scope["query_string"], FeedQuery)
@@ -59,11 +59,11 @@ class Feed:
                 self._authority.followers.hear(client, query.guard, address=address, stale=query.stale, after=after)
             read = await self._authority.held.page(after, query.hold)
         except Refused as refusal:
-            await refuse(refusal, realm=self._authority.settings.issuer)(scope, receive, send)
+            await give(refuse(refusal, realm=self._authority.settings.issuer), send)
             return
         except Exception as bug:  # noqa: BLE001 - a mistake of ours: the log has the trace, the answer has nothing
             _log.exception("the feed failed")
-            await refuse(Bug(type(bug).__name__), realm="")(scope, receive, send)
+            await give(refuse(Bug(type(bug).__name__), realm=""), send)
             return
         length = (b"content-length", b"%d" % len(read.body))
         headers = [*_HEADERS, length, (b"watchword-nonce", query.nonce.encode())]
@@ -77,7 +77,7 @@ class Feed:
         client = self._remembered(proof)
         if client is not None:
             return client
-        credentials = basic_credentials(Request(scope))
+        credentials = basic_credentials(scope)
         if credentials is not None:
             return await self._proven_now(credentials, proof)
         if self._authority.settings.open_feed:

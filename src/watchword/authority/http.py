@@ -50,8 +50,7 @@ class Form(msgspec.Struct, frozen=True):
     client_secret: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Input]):
+class Call(msgspec.Struct, Generic[Input], frozen=True):
     """One request to an endpoint, its input checked."""
 
     scope: Scope

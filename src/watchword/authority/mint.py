@@ -1,6 +1,7 @@
 """The mint: an access token from what one snapshot said, and nothing else of anybody's row."""
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ def _minted(
     refresh_token: str | UnsetType,
 ) -> Tokens:
     lifetime = min(client.lifetime or settings.access_lifetime, settings.max_lifetime, at.lifetime)
-    token = Issuer(settings.issuer, key, claims=settings.claims).mint(
+    token = _issuer(settings.issuer, key, tuple(settings.claims)).mint(
         subject=subject,
         audience=audience,
         client=client.id,
@@ -79,3 +80,8 @@ def _minted(
     )
     scope = " ".join(sorted(scopes))
     return Tokens(token, lifetime, refresh_token=refresh_token, scope=scope or UNSET)
+
+
+@lru_cache(1)  # and so no key that was withdrawn is kept for longer than until the next one signs
+def _issuer(name: str, key: Key, claims: tuple[str, ...]) -> Issuer:
+    return Issuer(name, key, claims=claims)

@@ -2,9 +2,9 @@
 
 import json
 import secrets
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,8 +19,7 @@ ADMINISTRATOR: Final = "administrator"
 """The role that administers the authority itself; services give their own roles other names."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """A user's row and roles. ``id`` is opaque and never used again; ``name`` is what one signs in with."""
 
     id: str

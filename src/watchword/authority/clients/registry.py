@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Column, Label, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,8 +31,7 @@ class Grant(StrEnum):
     """Follow the revocations and keys: what a guard does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """A client's row, with its audiences and roles. ``lifetime`` is of its access tokens, in seconds."""
 
     id: str

@@ -7,8 +7,10 @@ dialect like aiosqlite. The price: a statement that takes long would hold up eve
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, final
 
@@ -41,7 +43,7 @@ class InlineConnection:
     async def fetch(self, statement: str, parameters: Sequence[Any]) -> list[Row]:
         """The rows of one statement, none for one that gives none."""
         cursor = self._connection.cursor()
-        await self.patiently(lambda: cursor.execute(statement, parameters))
+        await self.patiently(partial(cursor.execute, statement, parameters))
         if cursor.description is None:
             return []
         names = [column[0] for column in cursor.description]
@@ -84,13 +86,14 @@ class InlineConnection:
 
     async def patiently(self, attempt: Any) -> None:
         """Try until the lock of another process is gone. A statement that finds one has done nothing yet."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._patience
+        end = None
         while True:
             try:
                 attempt()
             except sqlite3.OperationalError as why:
-                if why.sqlite_errorcode & 0xFF != _BUSY or loop.time() >= end:
+                now = time.monotonic()
+                end = now + self._patience if end is None else end
+                if why.sqlite_errorcode & 0xFF != _BUSY or now >= end:
                     raise
                 await asyncio.sleep(_PAUSE)
             else:

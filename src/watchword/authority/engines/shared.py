@@ -33,7 +33,8 @@ class SharedCommits:
         await self._take()
         try:
             shared = self._shared or self._open()
-            connection = await asyncio.shield(shared.opened)
+            opened = shared.opened  # a shield costs as much as a statement, and nearly all find it open
+            connection = opened.result() if opened.done() else await asyncio.shield(opened)
             with shared.part(connection):
                 yield connection
         finally:

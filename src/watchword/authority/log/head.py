@@ -6,9 +6,9 @@ gapless and appear in commit order. It is the last lock that a transaction takes
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy import ARRAY, BigInteger, Text, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,8 +25,7 @@ BORN_STEP: Final = 0.001
 """How much later than another epoch one is at least said to begin, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The head row as one snapshot saw it, with the database's clock in seconds since 1970.
 
     ``born`` is when the epoch began by that clock: of two epochs of an instance it tells the later.

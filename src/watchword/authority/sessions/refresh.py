@@ -6,10 +6,10 @@ any replica and nothing needs to be remembered between them.
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
 from sqlalchemy import Float, FromClause, Join, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,8 +54,7 @@ OUTCOMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
+class RefreshToken(msgspec.Struct, frozen=True):
     """A refresh token's row and its state."""
 
     hash: str

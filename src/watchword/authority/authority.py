@@ -18,6 +18,7 @@ from watchword.authority.log.reader import LogReader
 from watchword.authority.log.revoker import Revoker
 from watchword.authority.log.source import DatabaseSource
 from watchword.authority.settings import Settings
+from watchword.authority.signing import Signing
 from watchword.guard.guard import Guard
 
 
@@ -31,6 +32,7 @@ class Authority:
         self.keyring = keyring
         self.refresh_key = seeds.refresh_key
         self.hasher = PasswordHasher(settings)
+        self.signing = Signing()
         self.reader = LogReader(database, settings.issuer, seeds.cursor_key, lossless=settings.lossless_failover)
         self.held = Held(self.reader)
         self.revoker = Revoker(self.changing)
@@ -92,4 +94,5 @@ class Authority:
         await self.followers.stop()
         await self.source.unfollow()
         self.hasher.close()
+        self.signing.close()
         await self.database.dispose()

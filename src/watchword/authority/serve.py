@@ -17,6 +17,7 @@ from watchword.authority.authority import Authority
 from watchword.authority.bootstrap import FirstAdministrator
 from watchword.authority.housekeeping import Housekeeper
 from watchword.authority.settings import Settings
+from watchword.authority.whole_writes import WholeWrites
 
 new_loop: Final = auto_loop_factory()
 """Makes the event loop to serve on: uvloop's where that is installed."""
@@ -52,6 +53,8 @@ async def serve(settings: Settings) -> None:
             build_app(authority),
             host=settings.host,
             port=settings.port,
+            http=WholeWrites,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -4,7 +4,7 @@ The snapshot comes before the hash: a sign-in that was hashing the old password 
 from before the change, so nothing that it gets would stand, and it gets nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
 
@@ -90,7 +90,7 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
             authority, connection, at, user, client, audience, scopes, asked.label, call.address
         )
         await record(connection, "sign_in", actor=user.id, target=session, address=call.address)
-    return minted()
+    return await minted()
 
 
 async def change_password(authority: Authority, call: Call[PasswordChange]) -> Tokens:
@@ -145,7 +145,7 @@ async def _change(
         at = await read_head(connection)
         _, minted = await _begin(authority, connection, at, user, client, audience, scopes, label, call.address)
         await record(connection, "change_password", actor=user.id, target=user.id, address=call.address)
-    return minted()
+    return await minted()
 
 
 async def _begin(
@@ -158,7 +158,7 @@ async def _begin(
     scopes: frozenset[str],
     label: str,
     address: str,
-) -> tuple[str, Callable[[], Tokens]]:
+) -> tuple[str, Callable[[], Awaitable[Tokens]]]:
     """Begin a session: its id, and what mints its tokens, to be called once the session is committed."""
     key = await authority.keyring.current(connection)
     session, refresh = await begin_session(
@@ -172,7 +172,7 @@ async def _begin(
         label=label,
         address=address,
     )
-    return session, partial(
+    minted = partial(
         mint_for_user,
         authority.settings,
         key,
@@ -184,6 +184,7 @@ async def _begin(
         session=session,
         refresh_token=refresh,
     )
+    return session, partial(authority.signing.sign, key, minted)
 
 
 async def _still(connection: AsyncConnection, at: Head, user: User, client: Client) -> tuple[User, Client]:

@@ -1,6 +1,7 @@
 """Data tokens: the authority signs a client's data for one other service."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -44,7 +45,8 @@ async def sign_data(authority: Authority, call: Call[DataRequest]) -> DataToken:
     client.check_grant(Grant.DATA)
     lifetime = min(authority.settings.data_lifetime, at.lifetime)
     try:
-        token = Issuer(authority.settings.issuer, key).mint_data(
+        minted = partial(
+            Issuer(authority.settings.issuer, key).mint_data,
             client=client.id,
             audience=client.audience(call.input.audience),
             data=call.input.data,
@@ -52,6 +54,7 @@ async def sign_data(authority: Authority, call: Call[DataRequest]) -> DataToken:
             lifetime=timedelta(seconds=lifetime),
             issued_at=at.now,
         )
+        token = await authority.signing.sign(key, minted)
     except ValueError as why:
         raise InvalidField(str(why), field="data", reason=str(why)) from None
     return DataToken(token, lifetime)

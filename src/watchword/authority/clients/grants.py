@@ -1,6 +1,7 @@
 """The token endpoint (RFC 6749): refresh tokens and client credentials."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -79,7 +80,8 @@ async def _client_credentials(authority: Authority, call: Call[TokenRequest]) ->
     client.check_grant(Grant.CLIENT_CREDENTIALS)
     audience, scopes = client.audience(call.input.audience), client.scope(call.input.scope)
     key = authority.keyring.key_of(row)
-    return mint_for_client(authority.settings, key, at, client=client, audience=audience, scopes=scopes)
+    minted = partial(mint_for_client, authority.settings, key, at, client=client, audience=audience, scopes=scopes)
+    return await authority.signing.sign(key, minted)
 
 
 async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
@@ -115,7 +117,8 @@ async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
     if outcome is Outcome.REUSE:
         await authority.noticed()
         raise RefreshReused(f"session {session.id}")
-    return mint_for_user(
+    minted = partial(
+        mint_for_user,
         authority.settings,
         key,
         at,
@@ -126,6 +129,7 @@ async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
         session=session.id,
         refresh_token=following,
     )
+    return await authority.signing.sign(key, minted)
 
 
 _GRANTS: Final[Mapping[str, Callable[[Authority, Call[TokenRequest]], Awaitable[Tokens]]]] = MappingProxyType(

@@ -58,8 +58,7 @@ async def test_what_goes_wrong_is_raised_where_it_was_asked(signing: Signing, rs
 async def test_who_leaves_disturbs_nobody(signing: Signing, rsa: Key) -> None:
     """A client that hangs up meanwhile has its answer dropped, and the others theirs."""
     held = threading.Event()
-    gone = asyncio.create_task(signing.sign(rsa, held.wait))
-    await asyncio.sleep(0)
+    gone = signing.sign(rsa, held.wait)
     gone.cancel()
     held.set()
     assert await signing.sign(rsa, lambda: "another") == "another"
@@ -70,8 +69,7 @@ async def test_who_leaves_disturbs_nobody(signing: Signing, rsa: Key) -> None:
 async def test_nothing_is_left_running(rsa: Key) -> None:
     """Whoever closes waits for what was asked, and the threads are gone."""
     before, signing, made = threading.active_count(), Signing(), list[str]()
-    asked = asyncio.create_task(signing.sign(rsa, partial(made.append, "done")))
-    await asyncio.sleep(0)
+    asked = signing.sign(rsa, partial(made.append, "done"))
     assert threading.active_count() > before
     signing.close()
     assert (made, threading.active_count()) == (["done"], before)

@@ -29,16 +29,20 @@ class Signing:
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._told = False
 
-    async def sign(self, key: Key, make: Callable[[], _Made]) -> _Made:
-        """What ``make`` gives, which mints a token with that key; it runs beside the loop if that takes long."""
-        if not key.public.algorithm.startswith(_SLOW):
-            return make()
+    def sign(self, key: Key, make: Callable[[], _Made]) -> asyncio.Future[_Made]:
+        """What ``make`` will give, which mints a token with that key; it runs beside the loop if that takes long.
+
+        Whoever has a transaction to end begins before that, and hands the token out after it.
+        """
         loop = asyncio.get_running_loop()
+        made: asyncio.Future[_Made] = loop.create_future()
+        if not key.public.algorithm.startswith(_SLOW):
+            made.set_result(make())
+            return made
         if not self._threads:
             self._start(loop)
-        made: asyncio.Future[_Made] = loop.create_future()
         self._asked.put((made, make))
-        return await made
+        return made
 
     def close(self) -> None:
         """End the threads once what was asked is done."""

@@ -4,7 +4,7 @@ The snapshot comes before the hash: a sign-in that was hashing the old password 
 from before the change, so nothing that it gets would stand, and it gets nothing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Annotated
 
@@ -86,11 +86,11 @@ async def sign_in(authority: Authority, call: Call[SignIn]) -> Tokens:
         await keep_row(connection, clients, client.id)
         await keep_row(connection, users, user.id)
         user, client = await _still(connection, at, user, client)
-        session, minted = await _begin(
+        session, signed = await _begin(
             authority, connection, at, user, client, audience, scopes, asked.label, call.address
         )
         await record(connection, "sign_in", actor=user.id, target=session, address=call.address)
-    return await minted()
+    return await signed
 
 
 async def change_password(authority: Authority, call: Call[PasswordChange]) -> Tokens:
@@ -143,9 +143,9 @@ async def _change(
         await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=hashed, must_change=0))
         await cut_user(connection, user.id, "credentials_changed")
         at = await read_head(connection)
-        _, minted = await _begin(authority, connection, at, user, client, audience, scopes, label, call.address)
+        _, signed = await _begin(authority, connection, at, user, client, audience, scopes, label, call.address)
         await record(connection, "change_password", actor=user.id, target=user.id, address=call.address)
-    return await minted()
+    return await signed
 
 
 async def _begin(
@@ -158,8 +158,8 @@ async def _begin(
     scopes: frozenset[str],
     label: str,
     address: str,
-) -> tuple[str, Callable[[], Awaitable[Tokens]]]:
-    """Begin a session: its id, and what mints its tokens, to be called once the session is committed."""
+) -> tuple[str, Awaitable[Tokens]]:
+    """Begin a session: its id, and its tokens, which are handed out once the session is committed."""
     key = await authority.keyring.current(connection)
     session, refresh = await begin_session(
         connection,
@@ -184,7 +184,7 @@ async def _begin(
         session=session,
         refresh_token=refresh,
     )
-    return session, partial(authority.signing.sign, key, minted)
+    return session, authority.signing.sign(key, minted)
 
 
 async def _still(connection: AsyncConnection, at: Head, user: User, client: Client) -> tuple[User, Client]:

@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Float, select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.accounts.directory import USER, user_of
@@ -25,6 +25,7 @@ from watchword.authority.sessions.refresh import (
     RefreshToken,
     lock_family,
     refresh_token_of,
+    repeat,
     rotate,
     successor,
     with_presented,
@@ -68,9 +69,6 @@ _USERS: Final = Prepared(
     )
 )
 """All that a refreshed token speaks of, in one snapshot."""
-_USE: Final = Prepared(
-    update(sessions).where(sessions.c.id == slot("family")).values(used_at=slot("now", Float()), address=slot("caller"))
-)
 
 
 async def _client_credentials(authority: Authority, call: Call[TokenRequest]) -> Tokens:
@@ -111,25 +109,27 @@ async def _refresh(authority: Authority, call: Call[TokenRequest]) -> Tokens:
             audience = client.audience(call.input.audience, session.audience)
             scopes = client.scope(call.input.scope, session.scopes)
             key = authority.keyring.key_of(row)
+            minted = partial(
+                mint_for_user,
+                authority.settings,
+                key,
+                at,
+                user=user,
+                client=client,
+                audience=audience,
+                scopes=scopes,
+                session=session.id,
+                refresh_token=following,
+            )
+            signed = authority.signing.sign(key, minted)  # while we write; nobody has it before that is on the disk
             if outcome is Outcome.ROTATE:
-                await rotate(connection, refresh, following, at.now)
-            await _USE.run(connection, family=session.id, now=at.now, caller=call.address)
+                await rotate(connection, refresh, following, at.now, call.address)
+            else:
+                await repeat(connection, refresh, at.now, call.address)
     if outcome is Outcome.REUSE:
         await authority.noticed()
         raise RefreshReused(f"session {session.id}")
-    minted = partial(
-        mint_for_user,
-        authority.settings,
-        key,
-        at,
-        user=user,
-        client=client,
-        audience=audience,
-        scopes=scopes,
-        session=session.id,
-        refresh_token=following,
-    )
-    return await authority.signing.sign(key, minted)
+    return await signed
 
 
 _GRANTS: Final[Mapping[str, Callable[[Authority, Call[TokenRequest]], Awaitable[Tokens]]]] = MappingProxyType(

@@ -87,14 +87,20 @@ _LOCK: Final = Prepared(
     .where(refresh_tokens.c.hash == slot("presented"))
     .with_for_update(key_share=True, of=sessions)
 )
-_SPEND: Final = Prepared(
+_spend: Final = (
     update(refresh_tokens)
     .where(refresh_tokens.c.hash == slot("presented"))
     .values(spent_at=slot("now", Float()), successor=slot("following"))
 )
-_FOLLOW: Final = Prepared(
-    insert(refresh_tokens).values(hash=slot("following"), session=slot("family"), created_at=slot("now", Float()))
+_follow: Final = insert(refresh_tokens).values(
+    hash=slot("following"), session=slot("family"), created_at=slot("now", Float())
 )
+_use: Final = (
+    update(sessions).where(sessions.c.id == slot("family")).values(used_at=slot("now", Float()), address=slot("caller"))
+)
+_SPEND, _FOLLOW, _USE = Prepared(_spend), Prepared(_follow), Prepared(_use)
+_ROTATE: Final = Prepared(_follow.add_cte(_spend.cte("spent"), _use.cte("used")))
+"""All three at once, for a database that is a way off."""
 
 
 def with_presented(base: FromClause) -> Join:
@@ -128,8 +134,18 @@ async def lock_family(connection: AsyncConnection, token: str) -> None:
         await _LOCK.run(connection, presented=hash_secret(token))
 
 
-async def rotate(connection: AsyncConnection, token: RefreshToken, following: str, now: float) -> None:
-    """Spend a live token and write its successor."""
+async def rotate(connection: AsyncConnection, token: RefreshToken, following: str, now: float, address: str) -> None:
+    """Spend a live token and write its successor; its session was used now, from that address."""
     hashed = hash_secret(following)
-    await _SPEND.run(connection, presented=token.hash, now=now, following=hashed)
-    await _FOLLOW.run(connection, following=hashed, family=token.session, now=now)
+    if is_shared(connection):
+        values = {"presented": token.hash, "following": hashed, "family": token.session}
+        await _ROTATE.run(connection, **values, now=now, caller=address)
+    else:
+        await _SPEND.run(connection, presented=token.hash, now=now, following=hashed)
+        await _FOLLOW.run(connection, following=hashed, family=token.session, now=now)
+        await repeat(connection, token, now, address)
+
+
+async def repeat(connection: AsyncConnection, token: RefreshToken, now: float, address: str) -> None:
+    """The session of a token was used now, from that address."""
+    await _USE.run(connection, family=token.session, now=now, caller=address)

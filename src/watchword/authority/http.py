@@ -1,8 +1,8 @@
 """How an endpoint meets HTTP: the row of its route, and strict input."""
 
 import asyncio
-import base64
 import re
+from binascii import a2b_base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -167,7 +167,7 @@ def basic_credentials(scope: Scope) -> tuple[str, str] | None:
     if scheme.lower() != b"basic":
         return None
     try:
-        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        user, colon, password = a2b_base64(encoded.strip(), strict_mode=True).decode().partition(":")
     except ValueError:  # no ASCII, no base64 or no UTF-8
         raise InvalidClient("unreadable Basic credentials") from None
     if not colon:

@@ -1,6 +1,7 @@
 """Mints beside a thousand revocations a second: two replicas on one PostgreSQL, one mints and the other revokes.
 
-Mints take no lock, so the database has nothing to make them wait for. What they share all the same is the machine.
+Mints take no lock, so the database has nothing to make them wait for. What they share all the same is the machine:
+asked for as fast as they come, they have what the storm leaves of it; at a steady rate, they show who waits for whom.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from typing import Final
 
 from bench.authority.tokens import Step, repeating
 from bench.live.command import wait_for
-from bench.live.pace import Paced, rate_of, revoke_at_rate
+from bench.live.pace import Ask, Paced, ask_at_rate, rate_of, revoke_at_rate
 from bench.live.stand import AUDIENCE, Asker, Stand
-from bench.live.wire import Connection, basic, request
+from bench.live.wire import Answer, Connection, basic, request
 from bench.measure import Figure
 from bench.table import Row, Section
 
@@ -23,14 +24,19 @@ _OFFERED: Final = 1.02  # times as many
 _SECONDS: Final = 4.0
 _ROUNDS: Final = 4
 _REVOKING: Final = 32  # connections
+_STEADY: Final = 500.0  # mints a second
 
 
 @dataclass(slots=True)
 class _Mints:
-    """A figure for each round: mints a second, and the replica's processor time for one, in seconds."""
+    """A figure for each round: mints a second, and the replica's processor time for one, in seconds.
+
+    ``steady`` are those that were asked for at a steady rate.
+    """
 
     rates: list[float] = field(default_factory=list)
     spent: list[float] = field(default_factory=list)
+    steady: list[list[Paced]] = field(default_factory=list)
 
 
 def measure(authority: Stand, *, quick: bool) -> Section:
@@ -42,11 +48,20 @@ def measure(authority: Stand, *, quick: bool) -> Section:
     slowest = [1000 * max(one.took for one in storm) for storm in storms]
     both = zip(beside.rates, alone.rates, strict=True)
     costs = zip(beside.spent, alone.spent, strict=True)
+    steady = zip(map(rate_of, beside.steady), map(rate_of, alone.steady), strict=True)
     rows = [
         Row("mints, no revocations", Figure.of(alone.rates), "a second"),
         Row("mints beside the revocations", Figure.of(beside.rates), "a second"),
         Row("beside against without", Figure.of([one / other for one, other in both]), "times", 0.9),
         Row("processor time of a mint, the same way", Figure.of([one / other for one, other in costs]), "x"),
+        Row(
+            f"the same, {_STEADY:.0f} a second asked for",
+            Figure.of([one / other for one, other in steady]),
+            "times",
+            0.9,
+        ),
+        Row("how long such a mint took, no revocations", _took(alone.steady), "ms"),
+        Row("how long it took beside them", _took(beside.steady), "ms"),
         Row("revocations acknowledged", Figure.of([rate_of(storm) for storm in storms]), "a second", _RATE),
         Row("how long one took", Figure.of([1000 * one.took for storm in storms for one in storm]), "ms"),
         Row("how long the slowest took", Figure.exactly(max(slowest)), "ms", 100),
@@ -74,7 +89,25 @@ async def _measured(
             storm = asyncio.create_task(revoke_at_rate(revocations, bearer, rate=_OFFERED * _RATE, seconds=seconds))
             await _mint(authority, mints, steps, beside, storm)
             storms.append(storm.result())
+            alone.steady.append(await _steady(mints, steps, seconds))
+            storm = asyncio.create_task(revoke_at_rate(revocations, bearer, rate=_OFFERED * _RATE, seconds=seconds))
+            beside.steady.append(await _steady(mints, steps, seconds))
+            storms.append(await storm)
     return alone, beside, storms
+
+
+async def _steady(connections: Sequence[Connection], steps: Sequence[Step], seconds: float) -> list[Paced]:
+    def worker(connection: Connection, step: Step) -> Ask:
+        async def ask() -> Answer:
+            return await step(connection)
+
+        return ask
+
+    return await ask_at_rate(list(map(worker, connections, steps)), rate=_STEADY, seconds=seconds)
+
+
+def _took(rounds: Sequence[Sequence[Paced]]) -> Figure:
+    return Figure.of([1000 * one.took for each in rounds for one in each])
 
 
 async def _mint(

@@ -25,7 +25,7 @@ _SIGNATURES: Final = 1.8
 _FASTER: Final = {"oidc-provider": 1.2, "simplejwt": 6.0}
 
 Kind = Literal["client_credentials", "refresh"]
-Step = Callable[[Connection], Awaitable[object]]
+Step = Callable[[Connection], Awaitable[Answer]]
 """Gets one more token over a connection."""
 
 
@@ -49,8 +49,10 @@ class _Turn:
 def repeating(ask: bytes) -> Step:
     """The same question each time."""
 
-    async def step(connection: Connection) -> None:
-        (await connection.ask(ask)).expect()
+    async def step(connection: Connection) -> Answer:
+        answer = await connection.ask(ask)
+        answer.expect()
+        return answer
 
     return step
 

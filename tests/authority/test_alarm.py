@@ -15,7 +15,7 @@ from watchword.authority.alarm import AlarmWatch
 from watchword.authority.authority import Authority
 from watchword.authority.keys.keyring import Keyring
 from watchword.authority.log.head import Head, read_head
-from watchword.authority.log.lost import sound_alarm
+from watchword.authority.log.lost import Lost, sound_alarm
 from watchword.authority.recover import recover, recover_by_itself
 from watchword.authority.schema import audit
 from watchword.authority.settings import Settings
@@ -35,7 +35,7 @@ async def _sound(authority: Authority) -> str:
     """Find history lost; the epoch that is over by it."""
     epoch = (await _head(authority)).epoch
     async with authority.database.writing() as connection:
-        await sound_alarm(connection, epoch, WHY)
+        await sound_alarm(connection, Lost(epoch, WHY))
     return epoch
 
 

@@ -1,5 +1,7 @@
 """Recovery from lost history: everything older is void, and everything newer works."""
 
+from typing import Any
+
 import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import update
@@ -7,11 +9,12 @@ from tests.authority.helpers import Headers, account, bearer, code, good, make_u
 
 from watchword.authority.authority import Authority
 from watchword.authority.log.head import Head, read_head
-from watchword.authority.log.lost import sound_alarm
+from watchword.authority.log.lost import Lost, Moved, sound_alarm
 from watchword.authority.operator import operator_token
 from watchword.authority.recover import keep_history, recover
 from watchword.authority.schema import head
 from watchword.authority.settings import Settings
+from watchword.core.feed import Page
 from watchword.errors import HistoryLost
 
 pytestmark = pytest.mark.both_databases
@@ -53,7 +56,9 @@ async def test_the_keys_are_others(http: AsyncClient, operator: Headers, authori
 async def test_the_alarm_is_over(http: AsyncClient, authority: Authority) -> None:
     """The feed is closed while the alarm stands, and open again after recovery; the log tells of it."""
     async with authority.changing() as connection:
-        await sound_alarm(connection, (await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
+        await sound_alarm(
+            connection, Lost((await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
+        )
     assert code(await http.get("/readyz")) == "history_lost"
     epoch = (await _head(authority)).epoch
     position, _ = await recover(authority)
@@ -92,7 +97,9 @@ async def test_a_move_without_a_loss_takes_nothing_from_anybody(
 async def test_a_loss_that_was_proven_is_no_move(http: AsyncClient, authority: Authority) -> None:
     """Refused, and the feed stays closed: whatever the operator says, a guard has seen more."""
     async with authority.changing() as connection:
-        await sound_alarm(connection, (await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
+        await sound_alarm(
+            connection, Lost((await read_head(connection)).epoch, "a guard has seen 9, the log ends at 3")
+        )
     with pytest.raises(HistoryLost, match="a guard has seen 9"):
         await keep_history(authority)
     assert code(await http.get("/readyz")) == "history_lost"
@@ -135,8 +142,27 @@ async def test_an_alarm_that_comes_late_rings_for_nothing(http: AsyncClient, aut
     epoch = (await _head(authority)).epoch
     await recover(authority)
     async with authority.changing() as connection:
-        await sound_alarm(connection, epoch, "late")
+        assert not await sound_alarm(connection, Lost(epoch, "late"))
     assert code(await http.get("/readyz")) == "ok"
+
+
+async def test_an_alarm_for_a_move_that_was_answered_rings_for_nothing(
+    http: AsyncClient, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that found the other server before the operator said that nothing was lost goes on as they said."""
+    async with authority.database.writing() as connection:
+        await connection.execute(update(head).values(identity="another/00000001"))
+    found = Moved(await _head(authority))
+
+    async def slow(*asked: Any) -> tuple[Head, Page]:
+        monkeypatch.undo()
+        await keep_history(authority)
+        raise found
+
+    monkeypatch.setattr("watchword.authority.log.reader.read_page", slow)
+    assert (await authority.reader.read(None)).page.epoch == found.epoch
+    assert code(await http.get("/readyz")) == "ok"
+    assert not authority.reader.alarmed.is_set()
 
 
 async def test_another_process_that_serves_goes_on(authority: Authority, http: AsyncClient, settings: Settings) -> None:

@@ -164,7 +164,7 @@ async def test_one_recovery_is_enough_whatever_the_clock_says(authority: Authori
     with pytest.raises(Lost) as lost:
         await _page(authority, seen)
     async with authority.database.writing() as connection:
-        await sound_alarm(connection, lost.value.epoch, lost.value.detail, lost.value.born)
+        await sound_alarm(connection, lost.value)
         await new_epoch(connection)
     page = await _page(authority, seen)
     assert page.after is None

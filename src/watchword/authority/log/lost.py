@@ -39,16 +39,19 @@ def is_for_a_move(at: Head) -> bool:
     return at.alarm is not None and at.alarm.startswith(_moved_from(at))
 
 
-async def sound_alarm(connection: AsyncConnection, epoch: str, why: str, born: float = 0.0) -> None:
-    """Close the feed until the operator recovers; nothing if that epoch is over, since then it has been.
+async def sound_alarm(connection: AsyncConnection, lost: Lost) -> bool:
+    """Close the feed until the operator recovers; whether it is closed by this.
 
-    ``born`` is of the later epoch that a guard has seen: from here on ours counts as later, and the next one begins
-    after that, whatever the clock says. Such a guard is heard also while an alarm stands already.
+    Not if that epoch is over, or the log was taken to another server since: what was found has been answered then. A
+    guard that has seen a later epoch is heard also while an alarm stands already: from here on ours counts as later,
+    and the next one begins after that, whatever the clock says.
     """
-    later = born + BORN_STEP
-    news = or_(head.c.alarm.is_(None), head.c.born < later)
-    values = {"alarm": why, "born": case((head.c.born < later, later), else_=head.c.born)}
-    await connection.execute(update(head).where(head.c.epoch == epoch, news).values(values))
+    later = lost.born + BORN_STEP
+    still = [head.c.epoch == lost.epoch, or_(head.c.alarm.is_(None), head.c.born < later)]
+    if isinstance(lost, Moved):
+        still.append(head.c.identity == lost.before)
+    values = {"alarm": lost.detail, "born": case((head.c.born < later, later), else_=head.c.born)}
+    return (await connection.execute(update(head).where(*still).values(values))).rowcount > 0
 
 
 async def adopt(connection: AsyncConnection, moved: Moved) -> None:

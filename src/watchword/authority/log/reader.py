@@ -150,14 +150,14 @@ class LogReader:
 
     async def _face(self, lost: Lost) -> bool:
         """Close the feed; or go on, where a server took over that has everything. Whether to read again."""
-        goes_on = isinstance(lost, Moved) and lost.promoted and self._lossless
         async with self._database.writing() as connection:
-            if goes_on and isinstance(lost, Moved):
+            if isinstance(lost, Moved) and lost.promoted and self._lossless:
                 await adopt(connection, lost)
-            else:
-                await sound_alarm(connection, lost.epoch, lost.detail, lost.born)
-                self.alarmed.set()
-        return goes_on
+                return True
+            closed = await sound_alarm(connection, lost)
+        if closed:
+            self.alarmed.set()
+        return not closed  # somebody was quicker: what stands now is another matter
 
     def _landed(self, flight: asyncio.Task[Read]) -> None:
         self._flights.discard(flight)

@@ -58,8 +58,10 @@ class Database:
 
     async def fetch(self, query: Prepared, **values: object) -> list[Row]:
         """The rows of one query: a snapshot by itself, without the price of a transaction."""
-        with self._told():
+        try:
             return await self._engine.fetch(query, values)
+        except self._failures as why:  # as `_told` has it, without the price of a context manager
+            raise self._refusal(why) from why
 
     @asynccontextmanager
     async def writing(self, *, alone: bool = False) -> AsyncIterator[AsyncConnection]:

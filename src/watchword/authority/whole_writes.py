@@ -9,6 +9,7 @@ from typing import Any, Final, final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_LARGE: Final = 64 * 1024  # bytes: a page that a thousand followers share stays one
 Data = bytes | bytearray | memoryview
 
 
@@ -36,9 +37,12 @@ class Joining(asyncio.Transport):
         self._first: Data = b""
 
     def write(self, data: Data) -> None:
-        """Write it together with what waits, or let it wait."""
-        first, self._first = self._first, b""
-        if first:
+        """Write it together with what waits, or let it wait. What is large is not copied for it."""
+        if len(data) > _LARGE:
+            self._flush()
+            self._transport.write(data)
+        elif self._first:
+            first, self._first = self._first, b""
             self._transport.write(b"".join((first, data)))
         elif data:
             self._first = data

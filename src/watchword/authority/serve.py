@@ -15,6 +15,7 @@ from watchword.authority.alarm import AlarmWatch
 from watchword.authority.app import build_app
 from watchword.authority.authority import Authority
 from watchword.authority.bootstrap import FirstAdministrator
+from watchword.authority.garbage import keep_what_is_there
 from watchword.authority.housekeeping import Housekeeper
 from watchword.authority.settings import Settings
 from watchword.authority.whole_writes import WholeWrites
@@ -63,6 +64,7 @@ async def serve(settings: Settings) -> None:
             forwarded_allow_ips=settings.forwarded_allow_ips or None,
             timeout_graceful_shutdown=5,
         )
+        keep_what_is_there()
         _log.info("the authority %s listens on %s:%s", settings.issuer, settings.host, settings.port)
         await _Server(config, authority).serve()
     finally:

@@ -232,6 +232,11 @@ class Raw(sqlite3.Connection):
         here = {"head_witness": self.running.store.identity}
         return [row | here if "head_witness" in row else row for row in rows]
 
+    async def executemany(self, text: str, many: Sequence[Sequence[Any]]) -> None:  # type: ignore[override]
+        """Run one statement for each of these, in one way there and back."""
+        await self.running.statement()
+        super().executemany(text, many)
+
 
 def _connect() -> sqlite3.Connection:
     store = _opening[-1]

@@ -3,17 +3,19 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import sqlite
 
 from watchword.authority.clients import grants
-from watchword.authority.database import SQLITE, Database
-from watchword.authority.engines.prepared import Prepared
+from watchword.authority.database import SQLITE, Database, Now
+from watchword.authority.engines.prepared import Prepared, slot
 from watchword.authority.engines.sqlite import CLOCK
 from watchword.authority.log import head
+from watchword.authority.schema import audit
 
 
 @pytest.fixture
@@ -54,3 +56,24 @@ def test_a_hot_statement_is_planned_once(
         text, parameters = statement.bound(sqlite.dialect(), dict.fromkeys(names, value))
         connection.execute(text, parameters).fetchall()
         assert bool(asked) == (value == "one")
+
+
+@pytest.mark.both_databases
+async def test_it_is_run_for_each_of_many(database_url: str) -> None:
+    """In their order, in the connection's transaction, and with what the statement says by itself."""
+    slots = dict.fromkeys(("action", "target", "outcome"), "")
+    statement = Prepared(insert(audit).values(at=Now(), actor="ada", **{name: slot(name) for name in slots}))
+    database = Database(database_url)
+    await database.migrate()
+    try:
+        async with database.writing() as connection:
+            await statement.run_all(connection, [slots | {"action": name} for name in "bac"])
+        with suppress(LookupError):
+            async with database.writing() as connection:
+                await statement.run_all(connection, [slots | {"action": "undone"}])
+                raise LookupError
+        async with database.reading() as connection:
+            rows = await connection.execute(select(audit.c.action, audit.c.actor).order_by(audit.c.id))
+            assert [(row.action, row.actor) for row in rows] == [("b", "ada"), ("a", "ada"), ("c", "ada")]
+    finally:
+        await database.dispose()

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.authority.database import Now, after_commit, is_shared
+from watchword.authority.database import Now, after_commit
 from watchword.authority.engines.prepared import Prepared, slot
 from watchword.authority.schema import audit
 
@@ -46,11 +46,7 @@ _WRITE: Final = Prepared(insert(audit).values(at=Now(), **{name: slot(name) for 
 async def record_all(connection: AsyncConnection, lines: Sequence[Line]) -> None:
     """Write several lines at once."""
     rows = [line._replace(detail=line.detail[:500])._asdict() for line in lines]
-    if len(rows) > 1 and is_shared(connection):
-        await connection.execute(insert(audit).values(at=Now()), rows)  # one round trip for all
-    else:
-        for row in rows:
-            await _WRITE.run(connection, **row)
+    await _WRITE.run_all(connection, rows)
     after_commit(connection, lambda: _tell(rows))
 
 

@@ -49,6 +49,10 @@ class InlineConnection:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    async def executemany(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each of these."""
+        await self.patiently(partial(self._connection.cursor().executemany, statement, parameters))
+
     def run(self, statement: str) -> None:
         """Run a statement that waits for nothing and gives no rows."""
         self._connection.execute(statement)

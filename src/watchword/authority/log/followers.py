@@ -5,7 +5,6 @@ hears, and writes it down now and then for the others; the moments are those at 
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.authority.background import surviving
 from watchword.authority.database import Database, Now, is_shared
+from watchword.authority.engines.prepared import Prepared, slot
 from watchword.authority.log.cursor import Cursor
 from watchword.authority.log.reader import LogReader
 from watchword.authority.schema import followers
@@ -86,7 +86,7 @@ class Followers:
             return
         rows = [_row(key, one) for key, one in due]
         async with self._database.writing() as connection:
-            await _write(connection, rows)
+            await (_WRITE_SHARED if is_shared(connection) else _WRITE).run_all(connection, rows)
         for (_, one), row in zip(due, rows, strict=True):
             one.written_number, one.written_at = row["number"], row["seen_at"]
         self._forget_silent()
@@ -116,11 +116,15 @@ def _row(key: tuple[str, str], one: _Follower) -> dict[str, Any]:
     return {"client": client, "name": name, "address": one.address, "stale": one.stale, **place}
 
 
-async def _write(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+def _write(insert: postgresql.Insert | sqlite.Insert) -> Prepared:
     """Insert or update, unless another replica has heard of that guard since."""
-    insert = (postgresql.insert if is_shared(connection) else sqlite.insert)(followers)
     new = {column.name: insert.excluded[column.name] for column in followers.c if not column.primary_key}
     later = insert.excluded.seen_at >= followers.c.seen_at
-    await connection.execute(
-        insert.on_conflict_do_update(index_elements=["client", "name"], set_=new, where=later), list(rows)
+    values = {column.name: slot(column.name, column.type) for column in followers.c}
+    return Prepared(
+        insert.values(values).on_conflict_do_update(index_elements=["client", "name"], set_=new, where=later)
     )
+
+
+_WRITE: Final = _write(sqlite.insert(followers))
+_WRITE_SHARED: Final = _write(postgresql.insert(followers))

@@ -145,8 +145,10 @@ async def append_all(connection: AsyncConnection, news: Sequence[Entry]) -> Posi
         return Position(row["epoch"], row["position"])
     row = await _MOVE.row(connection, many=len(news), mark_of_last=marks[-1])
     last = Position(row["epoch"], row["position"])
-    for number, (mark, entry) in enumerate(zip(marks, news, strict=True), last.number - len(news) + 1):
-        await _WRITE.run(connection, number=number, mark=mark, **entry._asdict())
+    numbered = zip(range(last.number - len(news) + 1, last.number + 1), marks, news, strict=True)
+    await _WRITE.run_all(
+        connection, [{"number": number, "mark": mark, **entry._asdict()} for number, mark, entry in numbered]
+    )
     return last
 
 
